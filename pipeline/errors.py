@@ -1,0 +1,55 @@
+"""Every error voicemill raises on purpose.
+
+    VoicemillError
+    ├── ConfigError          a setting, flag or job file is wrong            exit 2
+    ├── ManifestError        the manifest as a whole cannot be used          exit 2
+    ├── CheckpointError      a model, codec or evaluator cannot be loaded    exit 2
+    ├── RunConflictError     the run folder belongs to something else        exit 2
+    ├── StorageError         a filesystem or object store failed             exit 3
+    ├── EngineFatalError     the engine is dead: the process must be, too    exit 3
+    └── RowError             one row cannot be done: travels as data, never ends a run
+"""
+
+from __future__ import annotations
+
+
+class VoicemillError(Exception):
+    """One line that says what, which row or key, and what to do."""
+
+    exit_code = 3
+
+
+class ConfigError(VoicemillError):
+    exit_code = 2
+
+
+class ManifestError(VoicemillError):
+    exit_code = 2
+
+
+class CheckpointError(VoicemillError):
+    exit_code = 2
+
+
+class RunConflictError(VoicemillError):
+    exit_code = 2
+
+
+class StorageError(VoicemillError):
+    exit_code = 3
+
+
+class EngineFatalError(VoicemillError):
+    exit_code = 3
+
+
+class RowError(VoicemillError):
+    """A fault of one row. `code` is a stable snake_case name that users can filter by."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
+        return type(self), (self.code, self.message)

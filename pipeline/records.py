@@ -1,0 +1,269 @@
+"""The data, in the order it flows: a frozen dataclass per record, its Arrow schema beside it.
+
+A shard travels as a `pa.Table` of one of the row schemas at the end; each is the one before it,
+less the columns whose last reader has passed, plus what the stage made. Bytes columns are
+little-endian C-order arrays whose shape and dtype stand beside them, so that any Parquet reader can
+use them. A row that has failed keeps its place with the fault columns filled and the rest null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Row = dict[str, Any]
+FinishReason = Literal["eos", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisRequest:
+    """A checked manifest row. `row` counts data rows from 1."""
+
+    row: int
+    utterance_id: str
+    prompt_audio: str | None
+    prompt_text: str | None
+    target_text: str
+    language: str
+    seed: int
+    scene: str | None = None
+    speaker: str | None = None
+    audio_uri: str | None = None  # audio that exists already, for `score`
+    max_duration_s: float | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+
+
+REQUEST = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("utterance_id", pa.string()),
+        ("prompt_audio", pa.string()),
+        ("prompt_text", pa.string()),
+        ("target_text", pa.string()),
+        ("language", pa.string()),
+        ("seed", pa.int64()),
+        ("scene", pa.string()),
+        ("speaker", pa.string()),
+        ("audio_uri", pa.string()),
+        ("max_duration_s", pa.float64()),
+        ("temperature", pa.float64()),
+        ("top_p", pa.float64()),
+        ("top_k", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerPrompt:
+    """A reference voice, encoded once per distinct (audio, transcript)."""
+
+    prompt_id: str  # sha256 of audio bytes and transcript, 32 hex digits
+    prompt_text: str
+    codes: npt.NDArray[np.uint16]  # [K, T]
+    waveform: npt.NDArray[np.int16]  # 16 kHz mono, for the Whisper pathway
+    duration_s: float
+    embedding: npt.NDArray[np.float32] | None  # of the run's speaker encoder
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMLSample:
+    """What the model is fed, and with labels and target codes a training sample.
+
+    Field names follow the original repository's `ChatMLDatasetSample`. `*_start` holds the offset of
+    each clip in the concatenated array plus the total at the end.
+    """
+
+    messages: list[dict[str, str | None]]  # role, type (text | audio), text, audio_url
+    input_ids: list[int]
+    audio_ids_concat: npt.NDArray[np.uint16]  # [K, sum T], raw codes: no BOS, EOS or delay
+    audio_ids_start: list[int]
+    audio_waveforms_concat: npt.NDArray[np.int16]  # empty unless the checkpoint has the semantic pathway
+    audio_waveforms_start: list[int]
+    audio_sample_rate: int
+    max_new_frames: int
+    label_ids: list[int] | None = None
+    label_audio_ids: npt.NDArray[np.uint16] | None = None  # [K, T] target codes
+
+
+SAMPLE = pa.schema(
+    [
+        (
+            "messages",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("role", pa.string()),
+                        ("type", pa.string()),
+                        ("text", pa.string()),
+                        ("audio_url", pa.string()),
+                    ]
+                )
+            ),
+        ),
+        ("input_ids", pa.list_(pa.int32())),
+        ("audio_ids_concat", pa.binary()),  # uint16
+        ("audio_ids_shape", pa.list_(pa.int32())),
+        ("audio_ids_start", pa.list_(pa.int32())),
+        ("audio_waveforms_concat", pa.binary()),  # int16
+        ("audio_waveforms_start", pa.list_(pa.int32())),
+        ("audio_sample_rate", pa.int32()),
+        ("max_new_frames", pa.int32()),
+        ("label_ids", pa.list_(pa.int32())),
+        ("label_audio_ids", pa.binary()),  # uint16
+        ("label_audio_shape", pa.list_(pa.int32())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedCodes:
+    """What the model said, delay pattern already reverted, BOS and EOS gone."""
+
+    utterance_id: str
+    codes: npt.NDArray[np.uint16]  # [K, T]
+    finish_reason: FinishReason
+    seed: int
+    take: int = 0
+
+
+CODES = pa.schema(
+    [
+        ("take", pa.int32()),
+        ("finish_reason", pa.string()),
+        ("codes", pa.binary()),
+        ("codes_shape", pa.list_(pa.int32())),  # [K, T]
+        ("codes_dtype", pa.string()),
+        ("codes_sha256", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesizedUtterance:
+    """Audio as a file's bytes (FLAC)."""
+
+    audio: bytes
+    sample_rate: int
+    num_samples: int
+
+
+# the form that Hugging Face `datasets` reads as an Audio feature
+AUDIO_STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+UTTERANCE = pa.schema(
+    [
+        ("audio", AUDIO_STRUCT),
+        ("sample_rate", pa.int32()),
+        ("num_samples", pa.int64()),
+        ("duration_s", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCounts:
+    """Edit operations of an alignment; `reference_length` is N = S + D + hits."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceScores:
+    """What the evaluators heard. A score that could not be made is null and `unscored_reason` says why."""
+
+    hypothesis: str | None
+    wer: float | None
+    wer_substitutions: int | None
+    wer_deletions: int | None
+    wer_insertions: int | None
+    wer_reference_words: int | None
+    cer: float | None
+    cer_substitutions: int | None
+    cer_deletions: int | None
+    cer_insertions: int | None
+    cer_reference_chars: int | None
+    similarity: float | None
+    unscored_reason: str | None
+    transcriber: str
+    speaker_encoder: str
+    normalizer: str
+    protocol: str
+
+
+SCORES = pa.schema(
+    [
+        ("hypothesis", pa.string()),
+        ("wer", pa.float64()),
+        ("wer_substitutions", pa.int32()),
+        ("wer_deletions", pa.int32()),
+        ("wer_insertions", pa.int32()),
+        ("wer_reference_words", pa.int32()),
+        ("cer", pa.float64()),
+        ("cer_substitutions", pa.int32()),
+        ("cer_deletions", pa.int32()),
+        ("cer_insertions", pa.int32()),
+        ("cer_reference_chars", pa.int32()),
+        ("similarity", pa.float64()),
+        ("unscored_reason", pa.string()),
+        ("transcriber", pa.string()),
+        ("speaker_encoder", pa.string()),
+        ("normalizer", pa.string()),
+        ("protocol", pa.string()),
+    ]
+)
+
+FAULT = pa.schema([("failed_stage", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())])
+PROVENANCE = pa.schema(
+    [
+        ("status", pa.string()),  # ok | failed
+        ("model", pa.string()),  # id@revision
+        ("codec", pa.string()),
+    ]
+)
+_BUDGET = pa.schema([("max_new_frames", pa.int32())])
+_EMBEDDING = pa.schema([("prompt_embedding", pa.list_(pa.float32()))])
+
+
+def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
+    return pa.schema([field for schema in schemas for field in schema if field.name not in drop])
+
+
+# ---- the rows of a shard, stage by stage
+
+PLANNED_ROW = _join(REQUEST, pa.schema([("prompt_id", pa.string())]), FAULT)
+SAMPLE_ROW = _join(PLANNED_ROW, _EMBEDDING, SAMPLE)
+GENERATED_ROW = _join(PLANNED_ROW, _EMBEDDING, _BUDGET, CODES)
+UTTERANCE_ROW = _join(GENERATED_ROW, UTTERANCE)
+SCORED_ROW = _join(UTTERANCE_ROW, SCORES, drop=frozenset({"prompt_embedding"}))
+RESULT_ROW = _join(PROVENANCE, SCORED_ROW)
+
+
+def request_of(row: Mapping[str, Any]) -> SynthesisRequest:
+    return SynthesisRequest(**{f.name: row[f.name] for f in fields(SynthesisRequest)})
+
+
+def is_failed(row: Mapping[str, Any]) -> bool:
+    return row.get("failed_stage") is not None
+
+
+def to_table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of exactly `schema`: keys it lacks become null, keys it does not know are dropped."""
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def array_of(data: bytes, shape: Iterable[int], dtype: str) -> npt.NDArray[Any]:
+    """The array a bytes column holds (read-only view)."""
+    return np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<")).reshape(tuple(shape))
+
+
+def bytes_of(array: npt.NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
