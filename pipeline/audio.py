@@ -1,0 +1,93 @@
+"""Audio as bytes and as arrays: decode, mix down, resample, encode. Pure; nothing here opens a path."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from pipeline.errors import RowError
+
+WHISPER_SAMPLE_RATE = 16_000
+MAX_CHANNELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Waveform:
+    """Mono audio: float32 samples [N] in -1..1 and their rate in Hz."""
+
+    samples: npt.NDArray[np.float32]
+    sample_rate: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+
+def decode_audio(data: bytes, *, max_duration_s: float | None = None) -> Waveform:
+    """File bytes (whatever libsndfile reads: WAV, FLAC, OGG, MP3, ...) as mono.
+
+    The header is read first, so that a small file which unpacks to hours never fills the memory.
+    Raises RowError: `audio_empty`, `audio_unreadable`, `audio_too_many_channels`, `audio_too_long`.
+    """
+    if not data:
+        raise RowError("audio_empty", "the audio file has no bytes")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.channels > MAX_CHANNELS:
+                raise RowError(
+                    "audio_too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS} are read"
+                )
+            # a truncated or lying header is caught by reading one frame past the bound
+            limit = -1 if max_duration_s is None else int(max_duration_s * file.samplerate) + 1
+            frames = file.read(limit, dtype="float32", always_2d=True)
+            sample_rate = int(file.samplerate)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        raise RowError("audio_unreadable", f"not readable as audio ({_one_line(error)})") from error
+    if limit >= 0 and len(frames) >= limit:
+        raise RowError("audio_too_long", f"longer than {max_duration_s:g} s")
+    if len(frames) == 0:
+        raise RowError("audio_empty", "the audio holds no samples")
+    return Waveform(frames.mean(axis=1, dtype=np.float32), sample_rate)
+
+
+def resample(waveform: Waveform, sample_rate: int) -> Waveform:
+    """Windowed-sinc resampling by torchaudio (Kaiser window, its `kaiser_best` settings)."""
+    if waveform.sample_rate == sample_rate:
+        return waveform
+    import torch
+    from torchaudio.functional import resample as sinc_resample
+
+    samples = sinc_resample(
+        torch.from_numpy(np.ascontiguousarray(waveform.samples)),
+        waveform.sample_rate,
+        sample_rate,
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.769656459379492,
+    )
+    return Waveform(samples.numpy(), sample_rate)
+
+
+def encode_flac(waveform: Waveform) -> bytes:
+    """16-bit FLAC; samples beyond full scale are clipped."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, to_int16(waveform.samples), waveform.sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def to_int16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    return np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype(np.int16)
+
+
+def from_int16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    return samples.astype(np.float32) / 32767.0
+
+
+def _one_line(error: Any) -> str:
+    return " ".join(str(error).split())[:200]
