@@ -229,6 +229,7 @@ PROVENANCE = pa.schema(
         ("codec", pa.string()),
     ]
 )
+_SHARD = pa.schema([("shard", pa.string())])
 _BUDGET = pa.schema([("max_new_frames", pa.int32())])
 _EMBEDDING = pa.schema([("prompt_embedding", pa.list_(pa.float32()))])
 
@@ -239,10 +240,11 @@ def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
 
 # ---- the rows of a shard, stage by stage
 
-PLANNED_ROW = _join(REQUEST, pa.schema([("prompt_id", pa.string())]), FAULT)
+PLANNED_ROW = _join(_SHARD, REQUEST, pa.schema([("prompt_id", pa.string())]), FAULT)
 SAMPLE_ROW = _join(PLANNED_ROW, _EMBEDDING, SAMPLE)
 GENERATED_ROW = _join(PLANNED_ROW, _EMBEDDING, _BUDGET, CODES)
 UTTERANCE_ROW = _join(GENERATED_ROW, UTTERANCE)
+HEARD_ROW = _join(UTTERANCE_ROW, pa.schema([SCORES.field(n) for n in ("hypothesis", "unscored_reason", "similarity")]))
 SCORED_ROW = _join(UTTERANCE_ROW, SCORES, drop=frozenset({"prompt_embedding"}))
 RESULT_ROW = _join(PROVENANCE, SCORED_ROW)
 

@@ -1,0 +1,49 @@
+"""The main job: a manifest of (reference, text) rows to scored speech.
+
+    python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]
+    ray job submit -- python -m jobs.clone_voices s3://bucket/manifest.csv s3://bucket/run resources.ray_address=auto
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal
+
+from rich.console import Console
+
+from pipeline import steps
+from pipeline.config import RunConfig, load_config
+
+
+def clone_voices(
+    manifest: str,
+    out: str,
+    config: RunConfig,
+    console: Console,
+    *,
+    format: str | None = None,
+    strict: bool = False,
+    until: Literal["samples", "finish"] = "finish",
+) -> dict[str, Any]:
+    """Returns the run's summary. Running it again on the same `out` does only what is missing."""
+    preflight = steps.check_manifest(manifest, config, console, format=format, strict=strict)
+    with steps.session(out, manifest, "speak", config, console) as session:
+        steps.plan_rows(session, preflight)
+        steps.encode_voices(session)
+        if until == "samples":
+            return steps.pack_shards(session)
+        steps.speak_shards(session)
+        return steps.finish(session)
+
+
+def resume(out: str, config: RunConfig, console: Console) -> dict[str, Any]:
+    """Generates what a run has planned and packed; the manifest is not looked at again."""
+    with steps.session(out, "", "speak", config, console) as session:
+        steps.encode_voices(session)
+        steps.speak_shards(session)
+        return steps.finish(session)
+
+
+if __name__ == "__main__":
+    summary = clone_voices(sys.argv[1], sys.argv[2], load_config(None, sys.argv[3:]), Console())
+    sys.exit(1 if summary["failed"] else 0)

@@ -1,0 +1,47 @@
+"""`make demo`: the main job on `manifests/demo.csv`, which has one row that is broken on purpose.
+
+Exits 0 if every row did what it should: the broken one failed, all others were spoken.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from jobs.clone_voices import clone_voices
+from pipeline.config import load_config
+from pipeline.errors import VoicemillError
+from pipeline.results import LIGHT_COLUMNS, read_results
+from pipeline.views import print_summary, results_table
+
+MANIFEST = "manifests/demo.csv"
+OUT = "runs/demo"
+BROKEN = "broken-on-purpose"
+
+
+def main() -> int:
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    config = load_config(None, ["output.audio_files=true", "output.shard_rows=4", *sys.argv[1:]])
+    try:
+        summary = clone_voices(MANIFEST, OUT, config, console)
+    except VoicemillError as error:
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        return error.exit_code
+    rows = read_results(OUT, LIGHT_COLUMNS).to_pylist()
+    console.print(results_table(rows))
+    print_summary(console, summary, OUT)
+    failed = [row["utterance_id"] for row in rows if row["status"] == "failed"]
+    if failed != [BROKEN]:
+        console.print(f"demo: failed rows are {failed}, expected only {BROKEN!r}", style="red", markup=False)
+        return 1
+    console.print(
+        f"The row {BROKEN!r} is an example: its reference does not exist, and the run went on without it.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

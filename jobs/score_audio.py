@@ -1,0 +1,31 @@
+"""Listen to audio that exists already: WER, CER and similarity for anybody's files, or a run of ours.
+
+    python -m jobs.score_audio SOURCE OUT [section.key=value ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from pipeline import steps
+from pipeline.config import RunConfig, load_config
+
+
+def score_audio(
+    source: str, out: str, config: RunConfig, console: Console, *, format: str | None = None
+) -> dict[str, Any]:
+    """`source` is a manifest with an `audio` column or a finished run. Returns the run's summary."""
+    rows = steps.rows_to_score(source, config, console, format=format)
+    with steps.session(out, source, "score", config, console) as session:
+        steps.plan_rows(session, rows)
+        steps.encode_voices(session)
+        steps.score_shards(session)
+        return steps.finish(session)
+
+
+if __name__ == "__main__":
+    summary = score_audio(sys.argv[1], sys.argv[2], load_config(None, sys.argv[3:]), Console())
+    sys.exit(1 if summary["failed"] else 0)

@@ -1,0 +1,252 @@
+"""`voicemill`: the command line. Thin: it parses, calls the steps, prints, and sets the exit code.
+
+Exit codes: 0 all rows ok, 1 finished with failed rows, 2 bad usage or manifest, 3 the run broke off.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from pipeline import __version__
+from pipeline.config import RunConfig, load_config
+from pipeline.errors import ConfigError, VoicemillError
+
+app = typer.Typer(
+    name="voicemill",
+    help="Turns a manifest of (reference audio, text) rows into cloned speech, with a score on every row.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+out_console = Console(soft_wrap=False)
+err_console = Console(stderr=True)
+
+Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")]
+RunUri = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run: a path or URI such as s3://bucket/run.")]
+Out = Annotated[str, typer.Option("--out", "-o", help="Folder of the run: a path or URI. The same again resumes it.")]
+JobFile = Annotated[Path | None, typer.Option("--config", "-c", help="Job file (TOML); see `voicemill settings`.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated.")
+]
+Format = Annotated[str | None, typer.Option(help="csv, jsonl, parquet or meta; by default from the name.")]
+Strict = Annotated[bool, typer.Option(help="Refuse the whole manifest if any row is bad, before anything is spent.")]
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and logs.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    ctx.obj = debug
+    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, stream=sys.stderr)
+    if version:
+        typer.echo(f"voicemill {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def check(manifest: Manifest, config: JobFile = None, set_: Assignments = None, format: Format = None) -> None:
+    """Report every fault that needs no GPU: columns, ids, texts, languages, references.
+
+    Example: `voicemill check manifests/demo.csv`
+    """
+    from pipeline.preflight import Preflight
+    from pipeline.views import print_bad_row, print_preflight
+
+    settings = _settings(config, set_)
+    preflight = Preflight(manifest, settings, format=format)
+    for row in preflight.rows():
+        if row["error_code"]:
+            print_bad_row(out_console, row)
+    print_preflight(out_console, preflight.report, settings)
+    raise typer.Exit(1 if preflight.report.bad_rows else 0)
+
+
+@app.command()
+def run(
+    manifest: Manifest,
+    out: Out,
+    config: JobFile = None,
+    set_: Assignments = None,
+    format: Format = None,
+    strict: Strict = False,
+) -> None:
+    """Check, encode the voices, generate, listen, and commit every row. Run it again to resume.
+
+    Example: `voicemill run manifests/demo.csv --out runs/demo`
+    """
+    _speak(manifest, out, _settings(config, set_), format, strict, until="finish")
+
+
+@app.command()
+def prepare(
+    manifest: Manifest,
+    out: Out,
+    config: JobFile = None,
+    set_: Assignments = None,
+    format: Format = None,
+    strict: Strict = False,
+) -> None:
+    """As `run`, but stop when the ChatML samples are packed. `generate` goes on from there.
+
+    Example: `voicemill prepare manifests/demo.csv --out runs/demo`
+    """
+    _speak(manifest, out, _settings(config, set_), format, strict, until="samples")
+
+
+@app.command()
+def generate(run_uri: RunUri, config: JobFile = None, set_: Assignments = None) -> None:
+    """Generate and score what `prepare` has packed (or a `run` left unfinished), with its settings.
+
+    Example: `voicemill generate runs/demo`
+    """
+    from jobs.clone_voices import resume
+    from pipeline.run import config_of_run
+
+    _end(resume(run_uri, config_of_run(run_uri, _settings(config, set_).resources), out_console), run_uri)
+
+
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Manifest with an `audio` column, or a finished run.")],
+    out: Out,
+    config: JobFile = None,
+    set_: Assignments = None,
+    format: Format = None,
+) -> None:
+    """Listen to audio that exists already, ours or anybody's: WER, CER, similarity on every row.
+
+    Example: `voicemill score runs/demo --out runs/demo-scores`
+    """
+    from jobs.score_audio import score_audio
+
+    _end(score_audio(source, out, _settings(config, set_), out_console, format=format), out)
+
+
+@app.command()
+def status(run_uri: RunUri) -> None:
+    """What of a run is planned, packed, committed and failed, and whether it is whole.
+
+    Example: `voicemill status runs/demo`
+    """
+    from pipeline.views import print_status
+
+    print_status(out_console, run_uri)
+
+
+@app.command()
+def results(
+    run_uri: RunUri,
+    format: Annotated[str, typer.Option(help="table, csv, jsonl or parquet.")] = "table",
+    output: Annotated[Path | None, typer.Option("--output", help="File to write; by default the terminal.")] = None,
+    all_columns: Annotated[bool, typer.Option("--all-columns", help="With audio and codes (Parquet only).")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only the failed rows.")] = False,
+) -> None:
+    """The rows that are committed so far, one per manifest row.
+
+    Example: `voicemill results runs/demo --format csv > metrics.csv`
+    """
+    from pipeline.views import print_results
+
+    print_results(out_console, run_uri, format, output, all_columns=all_columns, only_failed=failed)
+
+
+@app.command()
+def export(
+    run_uri: RunUri,
+    to: Annotated[str, typer.Option("--to", help="Folder for <utterance_id>.flac and metadata.csv: a path or URI.")],
+) -> None:
+    """Write a run's audio as files.
+
+    Example: `voicemill export runs/demo --to dubbed/`
+    """
+    from pipeline.results import export_audio
+
+    report = export_audio(run_uri, to)
+    out_console.print(f"{report.files} files in {to}, {report.skipped} rows without audio; see metadata.csv there")
+
+
+@app.command()
+def settings(config: JobFile = None, set_: Assignments = None) -> None:
+    """Print every setting with its value, as a job file.
+
+    Example: `voicemill settings > job.toml`
+    """
+    from pipeline.views import settings_toml
+
+    typer.echo(settings_toml(_settings(config, set_)), nl=False)
+
+
+def _speak(
+    manifest: str,
+    out: str,
+    settings: RunConfig,
+    format: str | None,
+    strict: bool,
+    until: Literal["samples", "finish"],
+) -> None:
+    from jobs.clone_voices import clone_voices
+
+    outcome = clone_voices(manifest, out, settings, out_console, format=format, strict=strict, until=until)
+    if until == "samples":
+        out_console.print(f"samples are packed in {out}/samples; go on with: voicemill generate {out}")
+        raise typer.Exit(1 if outcome["failed"] else 0)
+    _end(outcome, out)
+
+
+def _end(summary: dict[str, Any], uri: str) -> None:
+    from pipeline.views import print_summary
+
+    print_summary(out_console, summary, uri)
+    raise typer.Exit(1 if summary["failed"] else 0)
+
+
+def _settings(config: Path | None, assignments: list[str] | None) -> RunConfig:
+    if config is None:
+        return load_config(None, assignments or [])
+    try:
+        return load_config(config.read_bytes(), assignments or [])
+    except OSError as error:
+        raise ConfigError(f"--config {config}: {error.strerror}") from error
+
+
+def main() -> None:
+    """Console script. Typed errors become one line; `--debug` shows the traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except VoicemillError as error:
+        if debug:
+            raise
+        err_console.print(f"voicemill: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err_console.print("voicemill: stopped; the same command goes on from here", highlight=False)
+        sys.exit(3)
+    except Exception as error:
+        if debug:
+            raise
+        err_console.print(
+            f"voicemill: broke off: {type(error).__name__}: {last_line(error)}; the same command goes on from what is "
+            "committed (--debug shows the traceback)",
+            style="red", highlight=False, soft_wrap=True, markup=False,
+        )
+        sys.exit(3)
+
+
+def last_line(error: Exception) -> str:
+    """Ray wraps a worker's error in its whole traceback; the last line is what it says."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip()[:500] if lines else ""
+
+
+if __name__ == "__main__":
+    main()

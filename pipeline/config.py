@@ -1,0 +1,209 @@
+"""The settings of a run: frozen dataclasses with defaults, read from TOML and `--set section.key=value`.
+
+Everything outside `[resources]` can change what a row becomes, and is part of the run's fingerprint;
+`[resources]` says where and how fast, never what.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    checkpoint: str = "standin"  # local folder, hub id, or `standin`
+    revision: str | None = None  # required for hub ids
+    codec: str | None = None  # none: the checkpoint's own `codec/` folder
+    codec_revision: str | None = None
+    prompt_style: Literal["document", "original"] = "document"
+    semantic: Literal["auto", "on", "off"] = "auto"  # the Whisper pathway
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    cpu_threads: int = 1  # of the engine on a CPU; sums may round differently with another number
+
+    @property
+    def codec_spec(self) -> str:
+        """The codec's folder or id: the one named, else the checkpoint's own."""
+        if self.codec is not None or self.checkpoint == "standin":
+            return self.codec or "standin"
+        return f"{self.checkpoint}/codec"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingConfig:
+    seed: int = 0  # rows without a seed derive theirs from it and their id
+    temperature: float = 1.0
+    top_p: float = 0.95
+    top_k: int = 50
+
+    def __post_init__(self) -> None:
+        _require(0 < self.temperature <= 5, "sampling.temperature", self.temperature, "above 0 and at most 5")
+        _require(0 < self.top_p <= 1, "sampling.top_p", self.top_p, "above 0 and at most 1")
+        _require(self.top_k >= 1, "sampling.top_k", self.top_k, "at least 1")
+        _require(0 <= self.seed < 2**63, "sampling.seed", self.seed, "0 to 2**63-1")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckConfig:
+    language: str = "en"  # of rows that name none
+    max_text_chars: int = 2000
+    min_prompt_s: float = 1.0
+    max_prompt_s: float = 30.0
+    max_prompt_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    transcriber: str = "demo:pocketsphinx"  # `none` leaves WER out
+    transcriber_revision: str | None = None
+    speaker_encoder: str = "demo:resemblyzer"  # `none` leaves similarity out
+    speaker_encoder_revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConfig:
+    shard_rows: int = 32
+    audio_files: bool = False  # also `audio/<utterance_id>.flac`
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.shard_rows <= 4096, "output.shard_rows", self.shard_rows, "1 to 4096")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceConfig:
+    """Pool sizes (0: chosen from the cluster's size) and the share of a GPU each actor takes."""
+
+    ray_address: str | None = None  # none: a private Ray on this machine
+    num_cpus: int = 0  # of that private Ray
+    packer_actors: int = 0
+    engine_actors: int = 0
+    codec_actors: int = 0
+    transcriber_actors: int = 0
+    speaker_actors: int = 0
+    engine_gpu_share: float = 0.7
+    codec_gpu_share: float = 0.1
+    transcriber_gpu_share: float = 0.1
+    speaker_gpu_share: float = 0.1
+    prompt_cache: str | None = None  # none: `.prompt-cache` beside the run
+    assumed_speed: float = 20.0  # audio seconds per second and engine, for the estimate only
+    check_threads: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    check: CheckConfig = field(default_factory=CheckConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    resources: ResourceConfig = field(default_factory=ResourceConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def load_config(toml: bytes | None = None, assignments: Sequence[str] = ()) -> RunConfig:
+    """A TOML job file, then `section.key=value` assignments over it. Unknown names are errors."""
+    tree: dict[str, Any] = {}
+    if toml is not None:
+        try:
+            tree = tomllib.loads(toml.decode("utf-8"))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"the job file is not TOML: {error}") from error
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not equals or not dot:
+            raise ConfigError(f"--set {assignment!r}: write it as section.key=value")
+        tree.setdefault(section, {})[key] = _Text(text.strip())
+    return _apply(RunConfig(), tree)
+
+
+def config_from_dict(tree: Mapping[str, Any]) -> RunConfig:
+    """The inverse of `RunConfig.to_dict`; sections may be missing."""
+    return _apply(RunConfig(), tree)
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """16 hex digits over everything that changes results, in canonical JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """(dotted name, old value, new value) of every leaf that differs."""
+    found: list[tuple[str, Any, Any]] = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append((f"{prefix}{key}", before, after))
+    return found
+
+
+class _Text(str):
+    """A value from the command line, to be read as the field's type."""
+
+
+def _apply(config: RunConfig, tree: Mapping[str, Any]) -> RunConfig:
+    sections = {}
+    for name, values in tree.items():
+        if name not in {f.name for f in fields(config)}:
+            raise ConfigError(f"unknown section [{name}]{_closest(name, [f.name for f in fields(config)])}")
+        section = getattr(config, name)
+        types = get_type_hints(type(section))
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"[{name}] must be a table of settings")
+        for key in values:
+            if key not in types:
+                raise ConfigError(f"unknown setting {name}.{key}{_closest(key, types)}")
+        sections[name] = replace(
+            section, **{key: _convert(f"{name}.{key}", value, types[key]) for key, value in values.items()}
+        )
+    return replace(config, **sections)
+
+
+def _convert(name: str, value: Any, kind: Any) -> Any:
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if choices:
+        _require(value in choices, name, str(value), " or ".join(choices))
+        return str(value)
+    allowed = [t for t in get_args(kind) or (kind,)]
+    if type(None) in allowed and value in ("", "none", None):
+        return None
+    target = next(t for t in allowed if t is not type(None))
+    try:
+        if target is bool:
+            table = {"true": True, "false": False}
+            return table[str(value).lower()]
+        if target in (int, float):
+            if isinstance(value, bool) or (isinstance(value, str) and not isinstance(value, _Text)):
+                raise ValueError
+            if target is int and float(value) != int(float(value)):
+                raise ValueError
+            return int(value) if target is int else float(value)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{name} = {value!r}: expected {target.__name__}") from error
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} = {value!r}: expected text")
+    return str(value)
+
+
+def _closest(name: str, known: Any) -> str:
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(sorted(known))}"
+
+
+def _require(condition: bool, name: str, value: Any, allowed: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} = {value!r}: must be {allowed}")

@@ -1,0 +1,278 @@
+"""What the model is fed: a reference voice and a text as ChatML token ids and audio codes.
+
+A turn is `<|start_header_id|>{role}<|end_header_id|>\\n\\n{content}<|eot_id|>`, the first one after
+`<|begin_of_text|>`; a clip that the assistant says is `<|audio_out_bos|><|AUDIO_OUT|>...<|audio_eos|>`.
+All ids come from the checkpoint's tokenizer and config.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.audio import WHISPER_SAMPLE_RATE, from_int16
+from pipeline.codecs.base import Codes
+from pipeline.engine.delay_pattern import build_delay_pattern
+from pipeline.engine.frame_budget import WHISPER_POOLING, num_semantic_frames
+from pipeline.engine.model_files import locate, read_config
+from pipeline.engine.special_tokens import SpecialIds, contains_special_token, encode_user_text, special_ids
+from pipeline.errors import CheckpointError, RowError
+from pipeline.records import ChatMLSample, SpeakerPrompt, SynthesisRequest
+
+__all__ = ["ModelInputs", "PromptFormat", "PromptStyle", "SemanticMode", "contains_special_token"]
+
+PromptStyle = Literal["document", "original"]
+SemanticMode = Literal["auto", "on", "off"]
+
+IGNORED = -100  # a label that no loss counts
+_INSTRUCTION = {
+    "document": "Generate speech in the provided voice.",
+    "original": "Generate audio following instruction.",
+}
+_ORIGINAL_SCENE = "Audio is recorded from a quiet room."  # what the original CLI says when told nothing
+_HEARD = "<|audio_bos|><|AUDIO|><|audio_eos|>"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """One sample as arrays: ids [L], delayed codes of all its clips [W, K], 16 kHz waveforms [N]."""
+
+    input_ids: npt.NDArray[np.int64]
+    audio_input_ids: npt.NDArray[np.int64]
+    waveforms: list[npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    """How one checkpoint wants its prompts. Needs the tokenizer and configs, no weights.
+
+    `document` is the chat of the design document, `original` that of the original repository's CLI.
+    `max_semantic_frames` is 0 where the semantic pathway is absent or off.
+    """
+
+    id: str
+    style: PromptStyle
+    tokenizer: Any  # tokenizers.Tokenizer
+    special: SpecialIds
+    num_codebooks: int
+    stream_bos: int
+    stream_eos: int
+    max_positions: int
+    max_semantic_frames: int
+
+    @classmethod
+    def load(
+        cls,
+        spec: str,
+        revision: str | None = None,
+        *,
+        style: PromptStyle = "document",
+        semantic: SemanticMode = "auto",
+    ) -> PromptFormat:
+        """The format of `standin`, a local folder or a hub id. Raises CheckpointError."""
+        files = locate(spec, revision, weights=False)
+        return cls.from_folder(files.folder, files.id, style=style, semantic=semantic)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, checkpoint_id: str, *, style: PromptStyle, semantic: SemanticMode
+    ) -> PromptFormat:
+        from tokenizers import Tokenizer
+        from transformers import HiggsAudioV2Config
+
+        raw = read_config(folder)
+        if raw.get("model_type") != "higgs_audio_v2":
+            raise CheckpointError(
+                f"{checkpoint_id}: model_type is {raw.get('model_type')!r}, not 'higgs_audio_v2': original "
+                "checkpoints must be converted to transformers' format first"
+            )
+        config = HiggsAudioV2Config.from_dict(raw)
+        tokenizer_file = folder / "tokenizer.json"
+        if not tokenizer_file.is_file():
+            raise CheckpointError(f"{checkpoint_id}: no tokenizer.json beside config.json")
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        return cls(
+            id=checkpoint_id,
+            style=style,
+            tokenizer=tokenizer,
+            special=special_ids(tokenizer, config, checkpoint_id),
+            num_codebooks=config.num_codebooks,
+            stream_bos=config.audio_stream_bos_id,
+            stream_eos=config.audio_stream_eos_id,
+            max_positions=config.max_position_embeddings,
+            max_semantic_frames=_max_semantic_frames(folder, checkpoint_id, semantic),
+        )
+
+    @property
+    def num_codes(self) -> int:
+        """Real codes of a codebook; the ids above are BOS and EOS of the stream."""
+        return min(self.stream_bos, self.stream_eos)
+
+    def pack(
+        self,
+        request: SynthesisRequest,
+        prompt: SpeakerPrompt,
+        *,
+        max_new_frames: int,
+        label_codes: Codes | None = None,
+    ) -> ChatMLSample:
+        """A row and its voice as what the model is fed; with `label_codes` [K, T] a training sample.
+
+        Without labels the ids end where the model is to speak, after `<|audio_out_bos|>`. With labels
+        they go on with the target, the target's codes follow the prompt's in `audio_ids_concat`, and
+        `label_ids` is -100 but for the target's `<|audio_out_bos|>`, `<|audio_eos|>` and `<|eot_id|>`
+        (its frames are learned from `label_audio_ids`).
+        Raises RowError `text_has_special_token` and `prompt_too_long`, and CheckpointError for codes of
+        a codec that is not this model's.
+        """
+        s = self.special
+        heard = num_semantic_frames(len(prompt.waveform)) if self.hears_reference else 0
+        if heard > self.max_semantic_frames > 0:
+            raise RowError(
+                "prompt_too_long",
+                f"reference of {prompt.duration_s:.1f} s, the Whisper encoder reads "
+                f"{self.max_semantic_frames / 25:g} s: cut it",
+            )
+        reply = self._turn("assistant", self._clip(prompt.codes))
+        ids = [s.begin_of_text, *self._turn("system", self._system(request.scene))]
+        ids += self._turn("user", self._reference(prompt.prompt_text, heard)) + reply
+        ids += self._turn("user", encode_user_text(self.tokenizer, request.target_text, ("\n\n", "")))
+        clips, label_ids = [prompt.codes], None
+        if label_codes is None:
+            ids += [*self._header("assistant"), *self._plain("\n\n"), s.audio_out_bos]
+            positions = len(ids) + max_new_frames + self.num_codebooks
+        else:
+            target = self._turn("assistant", self._clip(label_codes))
+            learned = {s.audio_out_bos, s.audio_eos, s.eot}
+            label_ids = [IGNORED] * len(ids) + [i if i in learned else IGNORED for i in target]
+            ids += target
+            clips.append(label_codes)
+            positions = len(ids)
+        if positions > self.max_positions:
+            raise RowError(
+                "prompt_too_long",
+                f"{len(ids)} prompt tokens and up to {max_new_frames} frames, the model has "
+                f"{self.max_positions} positions: shorten the reference or the text",
+            )
+        waveforms = [prompt.waveform] if self.hears_reference else []
+        return ChatMLSample(
+            messages=self._messages(request, prompt, with_target=label_codes is not None),
+            input_ids=ids,
+            audio_ids_concat=np.concatenate(clips, axis=1),
+            audio_ids_start=_starts(clip.shape[1] for clip in clips),
+            audio_waveforms_concat=np.concatenate([np.empty(0, np.int16), *waveforms]),
+            audio_waveforms_start=_starts(map(len, waveforms)),
+            audio_sample_rate=WHISPER_SAMPLE_RATE,
+            max_new_frames=max_new_frames,
+            label_ids=label_ids,
+            label_audio_ids=label_codes,
+        )
+
+    def unpack(self, sample: ChatMLSample) -> ModelInputs:
+        """A sample as the model's inputs: clips with BOS, EOS and the delay pattern, waveforms as floats."""
+        clips = np.split(sample.audio_ids_concat, sample.audio_ids_start[1:-1], axis=1)
+        delayed = [build_delay_pattern(clip, self.stream_bos, self.stream_eos).T for clip in clips]
+        bounds = sample.audio_waveforms_start
+        return ModelInputs(
+            input_ids=np.asarray(sample.input_ids, dtype=np.int64),
+            audio_input_ids=np.concatenate(delayed),
+            waveforms=[from_int16(sample.audio_waveforms_concat[a:b]) for a, b in pairwise(bounds)],
+        )
+
+    @property
+    def hears_reference(self) -> bool:
+        """Whether prompts carry semantic frames. The original chat has no place for them."""
+        return self.style == "document" and self.max_semantic_frames > 0
+
+    def _messages(
+        self, request: SynthesisRequest, prompt: SpeakerPrompt, *, with_target: bool
+    ) -> list[dict[str, str | None]]:
+        system = _INSTRUCTION[self.style]
+        if scene := self._scene(request.scene):
+            system += f"\n\n<|scene_desc_start|>\n{scene}\n<|scene_desc_end|>"
+        reference = f"{prompt.prompt_text} {_HEARD}" if self.style == "document" else prompt.prompt_text
+        messages = [
+            _message("system", text=system),
+            _message("user", text=reference),
+            _message("assistant", audio_url=request.prompt_audio),
+            _message("user", text=request.target_text),
+        ]
+        if with_target:
+            messages.append(_message("assistant", audio_url=request.audio_uri))
+        return messages
+
+    def _scene(self, scene: str | None) -> str | None:
+        return scene or (_ORIGINAL_SCENE if self.style == "original" else None)
+
+    def _system(self, scene: str | None) -> list[int]:
+        instruction = "\n\n" + _INSTRUCTION[self.style]
+        scene = self._scene(scene)
+        if scene is None:
+            return self._plain(instruction)
+        described = encode_user_text(self.tokenizer, scene, ("\n", "\n"))
+        return [
+            *self._plain(instruction + "\n\n"),
+            self.special.scene_start,
+            *described,
+            self.special.scene_end,
+        ]
+
+    def _reference(self, text: str, heard: int) -> list[int]:
+        # Without the pathway the placeholder stays in `messages` alone: released weights were never
+        # trained to read it, and an `<|AUDIO|>` with nothing behind it is noise in the prompt.
+        if not heard:
+            return encode_user_text(self.tokenizer, text, ("\n\n", ""))
+        s = self.special
+        return [
+            *encode_user_text(self.tokenizer, text, ("\n\n", " ")),
+            s.audio_bos,
+            *[s.audio] * heard,
+            s.audio_eos,
+        ]
+
+    def _clip(self, codes: Codes) -> list[int]:
+        if codes.shape[0] != self.num_codebooks or codes.max(initial=0) >= self.num_codes:
+            raise CheckpointError(
+                f"{self.id} reads {self.num_codebooks} codebooks of {self.num_codes}, got codes "
+                f"{list(codes.shape)} up to {codes.max(initial=0)}: use the codec it was trained with"
+            )
+        # BOS, T codes and EOS, then one delay token for each frame by which the last codebook is late
+        frames, late = codes.shape[1] + 2, self.num_codebooks - 1
+        s = self.special
+        placeholders = [s.audio_out] * frames + [s.delay] * late
+        return [*self._plain("\n\n"), s.audio_out_bos, *placeholders, s.audio_eos]
+
+    def _turn(self, role: str, content: list[int]) -> list[int]:
+        return [*self._header(role), *content, self.special.eot]
+
+    def _header(self, role: str) -> list[int]:
+        return [self.special.start_header, *self._plain(role), self.special.end_header]
+
+    def _plain(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def _message(role: str, *, text: str | None = None, audio_url: str | None = None) -> dict[str, str | None]:
+    return {"role": role, "type": "audio" if text is None else "text", "text": text, "audio_url": audio_url}
+
+
+def _starts(lengths: Any) -> list[int]:
+    return [0, *np.cumsum(np.fromiter(lengths, dtype=np.int64)).tolist()]
+
+
+def _max_semantic_frames(folder: Path, checkpoint_id: str, mode: SemanticMode) -> int:
+    present = (folder / "semantic" / "config.json").is_file()
+    if mode == "on" and not present:
+        raise CheckpointError(
+            f"{checkpoint_id} has no semantic (Whisper) pathway: use semantic 'auto' or 'off', or a "
+            "checkpoint with a semantic/ folder"
+        )
+    if mode == "off" or not present:
+        return 0
+    return int(read_config(folder / "semantic")["max_source_positions"]) // WHISPER_POOLING

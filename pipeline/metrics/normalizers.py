@@ -1,0 +1,125 @@
+"""What two texts must share to be the same text: one normaliser per language family.
+
+A normaliser is applied to reference and hypothesis alike. Its id carries a version and is stored with
+every score: a change that alters one output of one text is a new version.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.metrics.cardinals import spell_numbers
+
+Unit = Literal["word", "char"]
+
+# typographic and modifier apostrophes; the full-width one is folded by NFKC
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc", "'"))
+# ZWNJ and ZWJ are spelling in Persian and in Indic scripts; other format characters cannot be heard
+_JOINERS = "\u200c\u200d"
+# without a space here "and/or" and "wait...what" would become one word each; dashes are found by category
+_SEPARATORS = re.compile(r"[/\\]|\.{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Normalizer:
+    """A text normaliser. `unit` says which error rate is the primary one for its languages."""
+
+    id: str
+    unit: Unit
+    function: Callable[[str], str]
+
+    def __call__(self, text: str) -> str:
+        return self.function(text)
+
+
+def _generic(text: str) -> str:
+    # NFKC again: characters that stood apart can compose once what was between them has gone
+    return " ".join(unicodedata.normalize("NFKC", _without_punctuation(_folded(text).lower())).split())
+
+
+def _english(text: str) -> str:
+    # symbols go after the numbers: in "3+4" they are all that stands between two
+    spelled = spell_numbers(_folded(text))
+    return _generic("".join(" " if unicodedata.category(char)[0] == "S" else char for char in spelled))
+
+
+def _unspaced(text: str) -> str:
+    return unicodedata.normalize("NFKC", "".join(_generic(text).split()))
+
+
+def _folded(text: str) -> str:
+    """NFKC, straight apostrophes, and a space for every dash, underscore, slash and ellipsis."""
+    text = _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", text).translate(_APOSTROPHES))
+    return "".join(" " if unicodedata.category(char) in ("Pd", "Pc") else char for char in text)
+
+
+def _without_punctuation(text: str) -> str:
+    """Without P* and inaudible format characters; apostrophes inside words stay, and so do symbols."""
+    kept = []
+    for i, char in enumerate(text):
+        category = unicodedata.category(char)
+        if char == "'":
+            keep = 0 < i < len(text) - 1 and _in_word(text[i - 1]) and _in_word(text[i + 1])
+        elif category == "Cf":
+            keep = char in _JOINERS
+        else:
+            keep = category[0] != "P"
+        if keep:
+            kept.append(char)
+    return "".join(kept)
+
+
+def _in_word(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LMN"
+
+
+# The Open Universal Arabic ASR Leaderboard's conventions, see reference/evaluation.md section 2.
+# Folds no ة/ه and no ى/ي, keeps tatweel and U+0670.
+_AR_DELETED = string.punctuation + "،؛؟" + "".join(map(chr, range(0x064B, 0x0653))) + "ء"
+_AR_LEADERBOARD = str.maketrans("آأإؤئپڤ٠١٢٣٤٥٦٧٨٩", "اااويبف0123456789", _AR_DELETED)
+_AR_LOOSE = str.maketrans("ةى", "هي", "\u0640\u0670")
+_AR_LONE_WAW = re.compile(r"(?<!\S)و\s+(?=\S)")
+
+
+def _arabic_leaderboard(text: str) -> str:
+    return _AR_LONE_WAW.sub("و", text.translate(_AR_LEADERBOARD)).strip()
+
+
+def _arabic_loose(text: str) -> str:
+    # tatweel first: it can hide a lone waw
+    return _arabic_leaderboard(text.translate(_AR_LOOSE))
+
+
+NORMALIZERS: dict[str, Normalizer] = {
+    "en": Normalizer("en/1", "word", _english),
+    "generic": Normalizer("generic/1", "word", _generic),
+    "zh": Normalizer("zh/1", "char", _unspaced),
+    "ja": Normalizer("ja/1", "char", _unspaced),
+    "th": Normalizer("th/1", "char", _unspaced),
+    # words stay, for a WER; spacing is free enough that characters are the measure
+    "ko": Normalizer("ko/1", "char", _generic),
+    "ar_leaderboard": Normalizer("ar_leaderboard/1", "word", _arabic_leaderboard),
+    "ar_loose": Normalizer("ar_loose/1", "word", _arabic_loose),
+}
+_BY_LANGUAGE = {
+    "en": "en",
+    "zh": "zh",
+    "cmn": "zh",
+    "yue": "zh",
+    "ja": "ja",
+    "th": "th",
+    "ko": "ko",
+    "ar": "ar_leaderboard",
+    "arb": "ar_leaderboard",
+}
+
+
+def normalizer_for(language: str) -> Normalizer:
+    """The default normaliser of a BCP-47 tag, by its primary subtag: `en-GB` is read as `en`."""
+    primary = language.replace("_", "-").split("-")[0].lower()
+    return NORMALIZERS[_BY_LANGUAGE.get(primary, "generic")]

@@ -1,0 +1,148 @@
+"""The plan: which row lies in which shard, written once and never changed.
+
+`plan/00000.parquet`, `plan/00001.parquet`, ... hold the planned rows; row group i of part p is shard
+`ppppp-iiiii`, so a worker reads its rows without reading its neighbours'. Within a part one voice's
+rows lie together, the longest first. A manifest that has grown adds parts; it never moves a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import RunConflictError
+from pipeline.records import PLANNED_ROW, REQUEST, Row, to_table
+from pipeline.storage import Store
+
+PART_ROWS = 16_384
+# a row's shard is where it lies
+_PART = PLANNED_ROW.remove(0).append(pa.field("content_key", pa.binary()))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedShard:
+    name: str
+    part: str  # key of the Parquet part
+    row_group: int
+    rows: int
+
+
+def content_key(row: Row) -> bytes:
+    """8 bytes over what the manifest says of a row; its number and its faults are left out."""
+    said = {name: row.get(name) for name in REQUEST.names if name != "row"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")).digest()[:8]
+
+
+def extend_plan(
+    store: Store, rows: Iterable[Row], shard_rows: int, size_of: Callable[[Row], float]
+) -> int:
+    """Plans the rows that no part holds yet; returns how many were new.
+
+    Two drivers that plan one manifest write equal parts, and the second to create one takes the
+    first's. Raises RunConflictError when a planned id comes back with other content.
+    """
+    known = _known_rows(store)
+    part_number = len(list(store.list("plan")))
+    added = 0
+    for chunk in _chunks(_unplanned(rows, known), PART_ROWS):
+        chunk.sort(key=lambda row: (row.get("prompt_id") or "", -size_of(row), row["row"]))
+        if not store.create(f"plan/{part_number:05d}.parquet", _part_bytes(chunk, shard_rows)):
+            raise RunConflictError(
+                f"{store.uri}: another driver is planning this run; wait for it or stop it, then run again"
+            )
+        part_number += 1
+        added += len(chunk)
+    if part_number == 0:
+        # an empty manifest still has one shard, so that readers find the schema
+        store.create("plan/00000.parquet", _part_bytes([], shard_rows))
+    return added
+
+
+def planned_shards(store: Store) -> list[PlannedShard]:
+    shards = []
+    for key in store.list("plan"):
+        part = key.removeprefix("plan/").removesuffix(".parquet")
+        with store.open(key) as file:
+            metadata = pq.ParquetFile(file).metadata
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] or [0]
+        shards += [PlannedShard(f"{part}-{i:05d}", key, i, size) for i, size in enumerate(sizes)]
+    return shards
+
+
+def read_planned(store: Store, shard: PlannedShard) -> list[Row]:
+    """The rows of one shard, in the shard's order."""
+    if shard.rows == 0:
+        return []
+    with store.open(shard.part) as file:
+        table = pq.ParquetFile(file).read_row_group(shard.row_group, columns=_PART.names[:-1])
+    return [row | {"shard": shard.name} for row in table.to_pylist()]
+
+
+def planned_prompts(store: Store) -> Iterator[Row]:
+    """One planned row of every distinct prompt."""
+    seen: set[str] = set()
+    for table in _columns(store, ["prompt_id", "prompt_audio", "prompt_text", "language"]):
+        for row in table.to_pylist():
+            if row["prompt_id"] is not None and row["prompt_id"] not in seen:
+                seen.add(row["prompt_id"])
+                yield row
+
+
+def _known_rows(store: Store) -> dict[bytes, dict[bytes, int]]:
+    """id hash -> content key -> how many rows have it. Failed twins of an id are rows, too."""
+    known: dict[bytes, dict[bytes, int]] = {}
+    for table in _columns(store, ["utterance_id", "content_key"]):
+        for utterance_id, key in zip(*(table.column(i).to_pylist() for i in range(2)), strict=True):
+            counts = known.setdefault(_id_hash(utterance_id), {})
+            counts[key] = counts.get(key, 0) + 1
+    return known
+
+
+def _unplanned(rows: Iterable[Row], known: dict[bytes, dict[bytes, int]]) -> Iterator[Row]:
+    for row in rows:
+        key = content_key(row)
+        planned = known.get(_id_hash(row["utterance_id"]))
+        if planned is not None and planned.get(key, 0) > 0:
+            planned[key] -= 1
+        elif planned is None or row.get("error_code") == "duplicate_id":
+            yield {**row, "content_key": key}
+        else:
+            raise RunConflictError(
+                f"row {row['row']}: id {row['utterance_id']!r} was planned in this run with other content; "
+                "give the row a new id, or run into a new --out"
+            )
+
+
+def _columns(store: Store, names: list[str]) -> Iterator[pa.Table]:
+    for key in store.list("plan"):
+        with store.open(key) as file:
+            parquet = pq.ParquetFile(file)
+            for i in range(parquet.metadata.num_row_groups):
+                yield parquet.read_row_group(i, columns=names).select(names)
+
+
+def _part_bytes(rows: list[Row], shard_rows: int) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(to_table(rows, _PART), buffer, row_group_size=shard_rows, compression="zstd")
+    return buffer.getvalue()
+
+
+def _id_hash(utterance_id: str) -> bytes:
+    return hashlib.sha256(utterance_id.encode("utf-8", "replace")).digest()[:8]
+
+
+def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

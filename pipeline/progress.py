@@ -1,0 +1,122 @@
+"""What a person sees while a run goes on: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+Board = Mapping[str, Mapping[str, float]]
+_LIVE_EVERY_S = 0.5
+_PLAIN_EVERY_S = 10.0
+_TITLES = {
+    "encode_prompt": "encode voices",
+    "pack_sample": "pack samples",
+    "generate_codes": "generate",
+    "load_utterance": "load audio",
+    "decode_codes": "decode",
+    "transcribe": "transcribe",
+    "embed_speaker": "compare voices",
+    "commit": "commit",
+}
+
+
+class Progress:
+    """`with Progress(console, read_board, {stage: total rows}):` shows the stages until the block ends."""
+
+    def __init__(self, console: Console, read: Callable[[], Board], totals: Mapping[str, int]) -> None:
+        self._console, self._read, self._totals = console, read, totals
+        self._started = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _show(self) -> None:
+        if not self._console.is_terminal:
+            while not self._stop.wait(_PLAIN_EVERY_S):
+                self._console.print(plain_line(self._view()), highlight=False, soft_wrap=True)
+            return
+        with Live(live_table(self._view()), console=self._console, refresh_per_second=4) as live:
+            while not self._stop.wait(_LIVE_EVERY_S):
+                live.update(live_table(self._view()))
+            live.update(live_table(self._view()))
+
+    def _view(self) -> list[StageView]:
+        board = self._read()
+        now = time.monotonic()
+        views = []
+        for stage, total in self._totals.items():
+            counts = board.get(stage, {})
+            rows = int(counts.get("rows", 0))
+            views.append(
+                StageView(
+                    _TITLES.get(stage, stage),
+                    rows,
+                    total,
+                    int(counts.get("failed", 0)),
+                    counts.get("audio_s", 0.0),
+                    now - self._started,
+                )
+            )
+        return views
+
+
+class StageView:
+    """One stage's line: rows done of total, failed here, audio seconds made, seconds since the start."""
+
+    def __init__(self, title: str, rows: int, total: int, failed: int, audio_s: float, elapsed_s: float) -> None:
+        self.title, self.rows, self.total, self.failed = title, rows, total, failed
+        self.audio_s, self.elapsed_s = audio_s, elapsed_s
+
+    @property
+    def speed(self) -> str:
+        """Audio seconds per second of wall time; only stages that carry audio have one."""
+        return f"{self.audio_s / self.elapsed_s:.2f}" if self.audio_s and self.elapsed_s else "-"
+
+    @property
+    def left(self) -> str:
+        if self.rows >= self.total:
+            return "done"
+        return duration(self.elapsed_s / self.rows * (self.total - self.rows)) if self.rows else "-"
+
+
+def live_table(views: list[StageView]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("stage")
+    for name in ("rows", "failed", "audio s/s", "left"):
+        table.add_column(name, justify="right")
+    for view in views:
+        failed = f"[red]{view.failed}[/red]" if view.failed else "0"
+        style = "dim" if not view.rows else None
+        table.add_row(view.title, f"{view.rows}/{view.total}", failed, view.speed, view.left, style=style)
+    return table
+
+
+def plain_line(views: list[StageView]) -> str:
+    return "  ".join(
+        f"{view.title} {view.rows}/{view.total}" + (f" ({view.failed} failed)" if view.failed else "") for view in views
+    ) + f"  [{duration(views[-1].elapsed_s)}, left {views[-1].left}]"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 05 s`, `2 h 07 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

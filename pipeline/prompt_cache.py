@@ -1,0 +1,86 @@
+"""Encoded voices, kept across runs: one small Parquet object per (audio, transcript, encoders).
+
+The key names everything the content depends on, so an entry is never stale; losing one costs only
+the time to encode it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.records import SpeakerPrompt, array_of, bytes_of
+from pipeline.storage import ObjectMissing, Store
+
+SPEAKER_PROMPT = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("prompt_text", pa.string()),
+        ("codes", pa.binary()),  # uint16
+        ("codes_shape", pa.list_(pa.int32())),
+        ("waveform", pa.binary()),  # int16, 16 kHz
+        ("duration_s", pa.float64()),
+        ("embedding", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCache:
+    """`encoders` names codec, speaker encoder and transcriber with their revisions."""
+
+    store: Store
+    encoders: str
+
+    def key(self, prompt_id: str) -> str:
+        return f"{hashlib.sha256(self.encoders.encode()).hexdigest()[:12]}/{prompt_id}.parquet"
+
+    def get(self, prompt_id: str) -> SpeakerPrompt | None:
+        try:
+            data = self.store.get(self.key(prompt_id))
+        except ObjectMissing:
+            return None
+        return _prompt_of(pq.read_table(io.BytesIO(data)))
+
+    def put(self, prompt: SpeakerPrompt) -> None:
+        buffer = io.BytesIO()
+        pq.write_table(_table_of(prompt), buffer, compression="zstd")
+        self.store.put(self.key(prompt.prompt_id), buffer.getvalue())
+
+    def known(self) -> set[str]:
+        """The prompt ids that need no encoding."""
+        folder = self.key("x").partition("/")[0]
+        return {
+            key.removeprefix(f"{folder}/").removesuffix(".parquet") for key in self.store.list(folder)
+        }
+
+
+def _table_of(prompt: SpeakerPrompt) -> pa.Table:
+    row = {
+        "prompt_id": prompt.prompt_id,
+        "prompt_text": prompt.prompt_text,
+        "codes": bytes_of(prompt.codes),
+        "codes_shape": list(prompt.codes.shape),
+        "waveform": bytes_of(prompt.waveform),
+        "duration_s": prompt.duration_s,
+        "embedding": None if prompt.embedding is None else prompt.embedding.tolist(),
+    }
+    return pa.Table.from_pylist([row], schema=SPEAKER_PROMPT)
+
+
+def _prompt_of(table: pa.Table) -> SpeakerPrompt:
+    [row] = table.to_pylist()
+    embedding = row["embedding"]
+    return SpeakerPrompt(
+        prompt_id=row["prompt_id"],
+        prompt_text=row["prompt_text"],
+        codes=array_of(row["codes"], row["codes_shape"], "uint16"),
+        waveform=array_of(row["waveform"], (-1,), "int16"),
+        duration_s=row["duration_s"],
+        embedding=None if embedding is None else np.asarray(embedding, dtype=np.float32),
+    )

@@ -1,0 +1,202 @@
+"""A run's results, for people and programs: read, list, export. Only committed shards are seen."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.commit import ShardLog, parquet_bytes, read_ahead
+from pipeline.errors import ConfigError, StorageError
+from pipeline.records import RESULT_ROW
+from pipeline.storage import Store, open_store, parent_uri
+from pipeline.uris import is_key
+
+LIGHT_COLUMNS = [name for name in RESULT_ROW.names if name not in {"audio", "codes"}]
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LISTED = ("utterance_id", "target_text", "wer", "similarity")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """How many audio files were written, and how many rows had none to write."""
+
+    files: int
+    skipped: int
+
+
+def result_schema() -> pa.Schema:
+    """RESULT_ROW, marked so that Hugging Face `datasets` reads `audio` as an Audio feature.
+
+    The mark is the schema metadata of `datasets.Features.arrow_schema`; columns it does not name are
+    inferred.
+    """
+    features = {"info": {"features": {"audio": {"_type": "Audio"}}}}
+    return RESULT_ROW.with_metadata({"huggingface": json.dumps(features)})
+
+
+def read_results(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows committed so far, sorted by `row`; all columns, audio included, unless some are named.
+
+    With gigabytes of audio, name columns or go through `iter_results`. Raises ConfigError for an unknown column, StorageError.
+    """
+    wanted = _checked(columns)
+    read = list(dict.fromkeys([*wanted, "row"]))
+    shards = list(iter_results(uri, read))
+    empty = result_schema().empty_table().select(read)
+    return pa.concat_tables([empty, *shards]).sort_by("row").select(wanted)
+
+
+def iter_results(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The same rows shard by shard, in no useful order of rows."""
+    wanted = _checked(columns)
+    store = open_store(uri)
+    log = ShardLog(store)
+    commits = list(log.commits())
+    if not commits and next(store.list(), None) is None:
+        raise StorageError(f"{uri} holds no run; name the --out of one")
+    # a whole shard is read and checked when nearly all of it is wanted anyway
+    only = None if len(wanted) == len(RESULT_ROW) else wanted
+    for table in read_ahead(lambda commit: log.read_table(commit, only), commits):
+        yield table.select(wanted)
+
+
+def write_audio_files(store: Store, table: pa.Table) -> list[str]:
+    """Writes `audio/<utterance_id>.flac` for every row that has audio; returns the keys.
+
+    Raises StorageError for an id that is not a plain file name.
+    """
+    keys = []
+    for row in table.select(["utterance_id", "audio"]).to_pylist():
+        if _has_audio(row["audio"]):
+            keys.append(f"audio/{_file_name(row['utterance_id'])}")
+            store.put(keys[-1], row["audio"]["bytes"])
+    return keys
+
+
+def export_audio(uri: str, destination_uri: str) -> ExportReport:
+    """Writes `<utterance_id>.flac` for every row that has audio, and `metadata.csv` with its scores.
+
+    The folder is one that `datasets.load_dataset("audiofolder")` reads. Files that are there are replaced.
+    """
+    destination = open_store(destination_uri)
+    files = skipped = 0
+    listing = io.StringIO()
+    writer = csv.writer(listing, lineterminator="\n")
+    writer.writerow(["file_name", *_LISTED])
+    for table in iter_results(uri, [*_LISTED, "audio"]):
+        for row in table.to_pylist():
+            if not _has_audio(row["audio"]):
+                skipped += 1
+                continue
+            name = _file_name(row["utterance_id"])
+            destination.put(name, row["audio"]["bytes"])
+            writer.writerow([name, *(_csv_cell(row[column]) for column in _LISTED)])
+            files += 1
+    destination.put("metadata.csv", listing.getvalue().encode())
+    return ExportReport(files, skipped)
+
+
+def write_table(table: pa.Table, path: str | Path | None, format: str) -> None:
+    """Writes rows to a local path or an s3 URI, or to standard output if `path` is None.
+
+    `format` is table, csv, jsonl or parquet. All of the table's columns are written: see LIGHT_COLUMNS;
+    text formats hold bytes as base64. Raises ConfigError for another format, StorageError.
+    """
+    if format not in _RENDERERS:
+        raise ConfigError(f"format {format!r} is not known; use one of {', '.join(_RENDERERS)}")
+    data = _RENDERERS[format](table)
+    if path is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    name = str(path).rpartition("/")[2]
+    if not is_key(name):
+        raise ConfigError(f"{str(path)!r} does not name a file to write; give one that does not begin with a dot")
+    open_store(parent_uri(str(path))).put(name, data)
+
+
+def _as_text(table: pa.Table) -> bytes:
+    """Columns padded to their widest cell; control characters, which terminals obey, become spaces."""
+    rows = [table.column_names, *([_cell(value) for value in row.values()] for row in table.to_pylist())]
+    shown = [["".join(c if c.isprintable() else " " for c in cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown)
+    return "".join(f"{line.rstrip()}\n" for line in lines).encode()
+
+
+def _as_csv(table: pa.Table) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows([_csv_cell(value) for value in row.values()] for row in table.to_pylist())
+    return text.getvalue().encode()
+
+
+def _as_jsonl(table: pa.Table) -> bytes:
+    lines = (json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) for row in table.to_pylist())
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+_RENDERERS: dict[str, Callable[[pa.Table], bytes]] = {
+    "table": _as_text,
+    "csv": _as_csv,
+    "jsonl": _as_jsonl,
+    "parquet": parquet_bytes,
+}
+
+
+def _csv_cell(value: Any) -> str:
+    """Text that a spreadsheet would run as a formula is led by an apostrophe, which it shows as text."""
+    cell = _cell(value)
+    return f"'{cell}" if isinstance(value, str) and cell.startswith(_FORMULA) else cell
+
+
+def _cell(value: Any) -> str:
+    value = _plain(value)
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _checked(columns: Sequence[str] | None) -> list[str]:
+    unknown = [name for name in columns or () if name not in RESULT_ROW.names]
+    if unknown:
+        raise ConfigError(f"unknown columns {', '.join(unknown)}; there are {', '.join(RESULT_ROW.names)}")
+    return RESULT_ROW.names if columns is None else list(columns)
+
+
+def _has_audio(audio: Mapping[str, Any] | None) -> bool:
+    return audio is not None and audio["bytes"] is not None
+
+
+def _file_name(utterance_id: str) -> str:
+    if not _FILE_NAME.fullmatch(utterance_id):
+        raise StorageError(
+            f"id {utterance_id!r} is not a safe file name; read this run's audio from its Parquet data"
+        )
+    return f"{utterance_id}.flac"

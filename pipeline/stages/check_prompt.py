@@ -1,0 +1,90 @@
+"""Reference audio, as bytes -> its measurements and what is wrong with it. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.audio import decode_audio
+from pipeline.manifest import Fault
+
+FLOOR_DBFS = -120.0  # what digital silence is reported as
+_FRAME_S = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLimits:
+    """What a reference voice must hold to. Levels are RMS in dBFS, where 0 is a full-scale square wave.
+
+    Quiet speech lies above -45 dBFS and the noise of a quiet room below -60: a clip is silent if it lies
+    below `min_rms_dbfs` as a whole, or if none of its 25 ms frames reaches `min_frame_dbfs`.
+
+    Speech that only touches full scale does so in a handful of samples; driven 6 dB over it, some per
+    cent of them stick there. 1 % keeps normalised recordings and refuses distorted ones.
+    """
+
+    min_duration_s: float = 1.0
+    max_duration_s: float = 30.0
+    min_rms_dbfs: float = -60.0
+    min_frame_dbfs: float = -50.0
+    clip_level: float = 0.999
+    max_clipped_fraction: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPrompt:
+    """Measured on the mono mix, about its mean (a constant offset is no sound)."""
+
+    duration_s: float
+    sample_rate: int  # Hz, of the file
+    rms_dbfs: float
+    clipped_fraction: float
+    faults: tuple[Fault, ...]
+
+
+def check_prompt(data: bytes, limits: PromptLimits | None = None) -> CheckedPrompt:
+    """Measure a reference and list its faults: `audio_nan`, `audio_silent`, `audio_clipped`,
+    `audio_too_short`.
+
+    Raises RowError where there is nothing to measure: `audio_empty`, `audio_unreadable`,
+    `audio_too_many_channels`, and `audio_too_long`, past which the file is not read.
+    """
+    limits = limits or PromptLimits()
+    waveform = decode_audio(data, max_duration_s=limits.max_duration_s)
+    # a NaN or Inf in any channel is one in the mix
+    finite = np.isfinite(waveform.samples)
+    samples = np.where(finite, waveform.samples, 0.0).astype(np.float64)
+    clipped_fraction = float(np.mean(np.abs(samples) >= limits.clip_level))
+    centred = samples - samples.mean()
+    rms = _dbfs(centred)
+    loudest = max(_dbfs(frame) for frame in _frames(centred, waveform.sample_rate))
+
+    faults = []
+    if not finite.all():
+        faults.append(
+            Fault("audio_nan", f"{np.sum(~finite)} samples are NaN or infinite; write the file again")
+        )
+    if rms < limits.min_rms_dbfs or loudest < limits.min_frame_dbfs:
+        message = f"no speech: {rms:.0f} dBFS, {loudest:.0f} at its loudest; record it louder"
+        faults.append(Fault("audio_silent", message))
+    if clipped_fraction > limits.max_clipped_fraction:
+        message = f"{clipped_fraction:.1%} of the samples are clipped; take a recording that is not"
+        faults.append(Fault("audio_clipped", message))
+    if waveform.duration_s < limits.min_duration_s:
+        message = f"{waveform.duration_s:.2f} s, at least {limits.min_duration_s:g}; take a longer clip"
+        faults.append(Fault("audio_too_short", message))
+    return CheckedPrompt(waveform.duration_s, waveform.sample_rate, rms, clipped_fraction, tuple(faults))
+
+
+def _frames(samples: npt.NDArray[np.float64], sample_rate: int) -> list[npt.NDArray[np.float64]]:
+    length = max(1, round(_FRAME_S * sample_rate))
+    whole = len(samples) // length * length
+    return np.split(samples[:whole], whole // length) if whole else [samples]
+
+
+def _dbfs(samples: npt.NDArray[np.float64]) -> float:
+    power = float(np.mean(np.square(samples)))
+    return max(FLOOR_DBFS, 10 * math.log10(power)) if power > 0 else FLOOR_DBFS

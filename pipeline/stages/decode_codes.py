@@ -1,0 +1,36 @@
+"""GeneratedCodes -> SynthesizedUtterance: the codec's decoder, then FLAC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.audio import Waveform, encode_flac
+from pipeline.codecs.base import Codec
+from pipeline.errors import RowError
+from pipeline.records import Row, array_of
+from pipeline.stages.each_row import each_batch
+
+STAGE = "decode_codes"
+
+
+def decode_codes(rows: Sequence[Row], codec: Codec) -> list[Row]:
+    def decode(batch: list[Row]) -> list[Waveform | RowError]:
+        codes = [array_of(row["codes"], row["codes_shape"], row["codes_dtype"]) for row in batch]
+        spoken = [i for i, row_codes in enumerate(codes) if row_codes.shape[1] > 0]
+        outcomes: list[Waveform | RowError] = [
+            RowError("no_audio_generated", "the model ended before its first frame; try another seed")
+        ] * len(batch)
+        for i, waveform in zip(spoken, codec.decode([codes[i] for i in spoken]), strict=True):
+            outcomes[i] = waveform
+        return outcomes
+
+    return each_batch(rows, STAGE, decode, lambda row, waveform: row | utterance_columns(row, waveform))
+
+
+def utterance_columns(row: Row, waveform: Waveform) -> Row:
+    return {
+        "audio": {"bytes": encode_flac(waveform), "path": f"{row['utterance_id']}.flac"},
+        "sample_rate": waveform.sample_rate,
+        "num_samples": len(waveform.samples),
+        "duration_s": waveform.duration_s,
+    }

@@ -1,0 +1,71 @@
+"""How a stage meets its rows: one row's fault fills that row's fault columns and stops nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pipeline.errors import EngineFatalError, RowError, StorageError
+from pipeline.records import Row, is_failed
+
+log = logging.getLogger(__name__)
+Made = TypeVar("Made")
+
+# these are not about the row in hand: the process or the store is broken, and the caller must know
+FATAL = (EngineFatalError, StorageError, MemoryError)
+
+
+def failed(row: Row, stage: str, error: Exception) -> Row:
+    """The row as a failed one. Faults that nobody foresaw are `internal_error`, and are logged whole."""
+    if isinstance(error, RowError):
+        return {**row, "failed_stage": stage, "error_code": error.code, "error_message": error.message}
+    log.error("row %s (%s): %s failed", row["row"], row["utterance_id"], stage, exc_info=error)
+    message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return {**row, "failed_stage": stage, "error_code": "internal_error", "error_message": message}
+
+
+def each_row(rows: Sequence[Row], stage: str, step: Callable[[Row], Row]) -> list[Row]:
+    """Every live row through `step`, in order; failed rows pass untouched."""
+    return each_batch(rows, stage, lambda batch: [step(row) for row in batch], lambda row, made: made)
+
+
+def each_batch(
+    rows: Sequence[Row],
+    stage: str,
+    step: Callable[[list[Row]], Sequence[Made | RowError]],
+    merge: Callable[[Row, Made], Row],
+) -> list[Row]:
+    """All live rows through `step` at once, in order, one output per row.
+
+    `step` may return a RowError in a row's place. If it raises, the rows go one by one, so that the
+    fault lands on the row that has it.
+    """
+    live = [row for row in rows if not is_failed(row)]
+    made = iter(_outcomes(live, step))
+    out: list[Row] = []
+    for row in rows:
+        if is_failed(row):
+            out.append(row)
+            continue
+        result = next(made)
+        out.append(failed(row, stage, result) if isinstance(result, Exception) else merge(row, result))
+    return out
+
+
+def _outcomes(
+    live: list[Row], step: Callable[[list[Row]], Sequence[Made | RowError]]
+) -> Sequence[Made | Exception]:
+    if not live:
+        return []
+    try:
+        made = step(live)
+    except FATAL:
+        raise
+    except Exception as error:  # a row's fault, whatever its type: contract 1
+        if len(live) == 1:
+            return [error]
+        return [outcome for row in live for outcome in _outcomes([row], step)]
+    if len(made) != len(live):
+        raise EngineFatalError(f"a stage made {len(made)} outputs of {len(live)} rows")
+    return made

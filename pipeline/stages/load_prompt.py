@@ -1,0 +1,35 @@
+"""prompt_audio URI -> the bytes of the reference and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from pipeline.errors import RowError
+from pipeline.storage import read_uri
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPrompt:
+    data: bytes
+    audio_sha256: str
+
+
+def load_prompt(uri: str, max_bytes: int) -> LoadedPrompt:
+    """Raises RowError (`uri_not_found`, `uri_unreachable`, `uri_too_large`, `uri_scheme_not_allowed`)."""
+    data = read_uri(uri, max_bytes)
+    return LoadedPrompt(data, hashlib.sha256(data).hexdigest())
+
+
+def prompt_id(audio_sha256: str, prompt_text: str | None) -> str:
+    """32 hex digits that name an (audio, transcript) pair, wherever the file lies."""
+    said = b"\x00" if prompt_text is None else b"\x01" + prompt_text.encode()
+    return hashlib.sha256(bytes.fromhex(audio_sha256) + said).hexdigest()[:32]
+
+
+def load_planned_prompt(uri: str, planned_id: str, prompt_text: str | None, max_bytes: int) -> LoadedPrompt:
+    """As `load_prompt`; a file that is no longer the one that was checked is RowError `prompt_changed`."""
+    prompt = load_prompt(uri, max_bytes)
+    if prompt_id(prompt.audio_sha256, prompt_text) != planned_id:
+        raise RowError("prompt_changed", f"{uri} is not the file that was checked; start a new run for it")
+    return prompt

@@ -1,0 +1,242 @@
+"""The steps that jobs and the command line are made of, in the order in which they run.
+
+    check_manifest -> start -> plan_rows -> encode_voices -> speak_shards | score_shards -> finish
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from pipeline import flow
+from pipeline.codecs import codec_info
+from pipeline.commit import ShardLog
+from pipeline.config import RunConfig
+from pipeline.engine.checkpoint import checkpoint_id
+from pipeline.engine.frame_budget import estimate_duration_s
+from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictError, StorageError
+from pipeline.evaluators import speaker_encoder_id, transcriber_id
+from pipeline.metrics.aggregate import summarise
+from pipeline.plan import PlannedShard, extend_plan, planned_prompts, planned_shards
+from pipeline.preflight import Preflight
+from pipeline.progress import Progress
+from pipeline.prompt_cache import PromptCache
+from pipeline.records import PLANNED_ROW, RESULT_ROW, Row, to_table
+from pipeline.results import LIGHT_COLUMNS, iter_results, result_schema
+from pipeline.run import Identity, Run, is_run, open_run, pinned_versions, settings_of
+from pipeline.storage import open_store
+from pipeline.uris import parent_uri
+from pipeline.views import print_bad_row, print_preflight
+
+ENGINE = "transformers-generate/1"
+_BAD_ROWS_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is being worked on: its folder, its cluster, its voices."""
+
+    run: Run
+    cluster: flow.Cluster
+    cache: PromptCache
+    console: Console
+    failed_prompts: dict[str, RowError]
+
+
+@contextmanager
+def session(uri: str, manifest_uri: str, task: str, config: RunConfig, console: Console) -> Iterator[Session]:
+    """Starts Ray and opens the run's folder; stops Ray at the end, whatever happens."""
+    cluster = flow.start_ray(config.resources)
+    try:
+        identity = resolve_identity(task, config, cluster)
+        run = open_run(uri, config, identity, manifest_uri)
+        cache_uri = config.resources.prompt_cache or f"{parent_uri(uri)}/.prompt-cache"
+        encoders = json.dumps([identity.codec, identity.speaker_encoder, identity.transcriber])
+        yield Session(run, cluster, PromptCache(open_store(cache_uri), encoders), console, {})
+    finally:
+        flow.stop_ray()
+
+
+def resolve_identity(task: str, config: RunConfig, cluster: flow.Cluster) -> Identity:
+    model, evaluation = config.model, config.evaluation
+    speaks = task == "speak"
+    return Identity(
+        task=task,
+        model=checkpoint_id(model.checkpoint, model.revision) if speaks else "none",
+        codec=codec_info(model.codec_spec, model.codec_revision).id if speaks else "none",
+        engine=ENGINE if speaks else "none",
+        device=cluster.device if model.device == "auto" else model.device,
+        transcriber=_pinned(
+            "transcriber", transcriber_id(evaluation.transcriber, evaluation.transcriber_revision)
+        ),
+        speaker_encoder=_pinned(
+            "speaker_encoder",
+            speaker_encoder_id(evaluation.speaker_encoder, evaluation.speaker_encoder_revision),
+        ),
+        settings=settings_of(config),
+        versions=pinned_versions(),
+    )
+
+
+def _pinned(name: str, evaluator: str | None) -> str:
+    if evaluator is None:
+        raise ConfigError(f"evaluation.{name} is a hub id: pin it with evaluation.{name}_revision=<commit>")
+    return evaluator
+
+
+def check_manifest(
+    manifest_uri: str, config: RunConfig, console: Console, *, format: str | None = None, strict: bool = False
+) -> Preflight:
+    """Looks at every row and reference and prints the report. Raises ManifestError if strict and any is bad."""
+    return _checked(Preflight(manifest_uri, config, format=format), console, strict)
+
+
+def rows_to_score(
+    source: str, config: RunConfig, console: Console, *, format: str | None = None
+) -> Preflight | FinishedRun:
+    """A manifest with an `audio` column, or a finished run."""
+    if is_run(source):
+        return FinishedRun(source)
+    return _checked(Preflight(source, config, format=format, task="score"), console, strict=False)
+
+
+def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
+    for row in preflight.rows():
+        if row["error_code"] and preflight.report.bad_rows <= _BAD_ROWS_SHOWN:
+            print_bad_row(console, row)
+    if preflight.report.bad_rows > _BAD_ROWS_SHOWN:
+        console.print(f"... and {preflight.report.bad_rows - _BAD_ROWS_SHOWN} more bad rows; `voicemill check` lists all")
+    print_preflight(console, preflight.report, preflight.config)
+    if strict and preflight.report.bad_rows:
+        raise ManifestError(
+            f"{preflight.manifest_uri}: {preflight.report.bad_rows} bad rows; mend them or run without --strict"
+        )
+    return preflight
+
+
+class RowSource(Protocol):
+    """Where planned rows come from; walked afresh at each call."""
+
+    def rows(self) -> Iterator[Row]: ...
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's result rows as rows to score: the audio is what it made."""
+
+    uri: str
+
+    def rows(self) -> Iterator[Row]:
+        if not open_store(self.uri).exists("_SUCCESS"):
+            raise RunConflictError(f"{self.uri} is not finished; run it to its end before scoring it")
+        log = ShardLog(open_store(self.uri))
+        for commit in log.commits():
+            for row in log.read_table(commit, columns=PLANNED_ROW.names).to_pylist():
+                yield row | {"audio_uri": f"{self.uri}/{commit.key}#{row['row']}"}
+
+
+def plan_rows(session: Session, source: RowSource) -> int:
+    """Plans what is not planned yet; a run that had ended is open again if there is any."""
+    store = session.run.store
+    added = extend_plan(store, source.rows(), session.run.config.output.shard_rows, _speech_s)
+    if added and store.exists("_SUCCESS"):
+        store.delete("_SUCCESS")
+    return added
+
+
+def encode_voices(session: Session) -> None:
+    """Fills the prompt cache; voices that cannot be encoded are kept for their rows to fail with."""
+    known = session.cache.known()
+    missing = [row for row in planned_prompts(session.run.store) if row["prompt_id"] not in known]
+    board = flow.new_board()
+    with _progress(session, board, {"encode_prompt": len(missing)}):
+        session.failed_prompts.update(
+            flow.encode_prompts(session.run, session.cluster, session.cache, missing, board)
+        )
+
+
+def pack_shards(session: Session) -> dict[str, Any]:
+    """Stops after the samples. Returns their row counts."""
+    todo = remaining_shards(session.run, session.run.samples)
+    board = flow.new_board()
+    with _progress(session, board, {"pack_sample": _rows(todo)}):
+        for _ in _work(flow.pack, session, todo, board):
+            pass
+    commits = list(session.run.samples.commits())
+    return {
+        "rows": sum(commit.rows for commit in commits),
+        "failed": sum(commit.extra["failed"] for commit in commits),
+    }
+
+
+def speak_shards(session: Session) -> None:
+    _to_results(flow.speak, session, ["pack_sample", "generate_codes", "decode_codes"])
+
+
+def score_shards(session: Session) -> None:
+    _to_results(flow.score, session, ["load_utterance"])
+
+
+def finish(session: Session) -> dict[str, Any]:
+    """Checks that every shard is committed, clears orphans, writes the summary, then `_SUCCESS`."""
+    run = session.run
+    missing = remaining_shards(run, run.results)
+    if missing:
+        raise StorageError(f"{run.uri}: {len(missing)} shards are not committed; run the same command again")
+    commits = list(run.results.commits())
+    if not run.store.exists("_SUCCESS"):
+        run.results.remove_orphans({commit.key for commit in commits})
+        summary = summarise_run(run.uri)
+        run.store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
+        run.results.mark_success({"shards": len(commits), "rows": sum(commit.rows for commit in commits)})
+    summary = json.loads(run.store.get("summary.json"))
+    return dict(summary)
+
+
+def summarise_run(uri: str) -> dict[str, Any]:
+    rows = (row for table in iter_results(uri, LIGHT_COLUMNS) for row in table.to_pylist())
+    return summarise(rows)
+
+
+def remaining_shards(run: Run, log: ShardLog) -> list[PlannedShard]:
+    done = log.committed_shards()
+    return [shard for shard in planned_shards(run.store) if shard.name not in done]
+
+
+def _to_results(graph: Callable[..., Iterator[Row]], session: Session, stages: list[str]) -> None:
+    run = session.run
+    todo = remaining_shards(run, run.results)
+    for empty in (shard for shard in todo if shard.rows == 0):
+        run.results.write_shard(empty.name, to_table([], RESULT_ROW).cast(result_schema()), "empty", {"failed": 0})
+    todo = [shard for shard in todo if shard.rows]
+    evaluation = run.config.evaluation
+    stages += ["transcribe"] * (evaluation.transcriber != "none")
+    stages += ["embed_speaker"] * (evaluation.speaker_encoder != "none")
+    board = flow.new_board()
+    with _progress(session, board, dict.fromkeys([*stages, "commit"], _rows(todo))):
+        for _ in _work(graph, session, todo, board):
+            pass
+
+
+def _work(
+    graph: Callable[..., Iterator[Any]], session: Session, todo: list[PlannedShard], board: Any
+) -> Iterator[Any]:
+    if todo:
+        yield from graph(session.run, session.cluster, session.cache, session.failed_prompts, todo, board)
+
+
+def _progress(session: Session, board: Any, totals: dict[str, int]) -> Progress:
+    return Progress(session.console, lambda: flow.read_board(board), {k: v for k, v in totals.items() if v})
+
+
+def _rows(todo: list[PlannedShard]) -> int:
+    return sum(shard.rows for shard in todo)
+
+
+def _speech_s(row: Row) -> float:
+    return 0.0 if row["error_code"] else estimate_duration_s(row["target_text"], row["language"])

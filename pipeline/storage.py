@@ -1,0 +1,400 @@
+"""The one door to filesystems and object stores.
+
+A `Store` is a folder of objects: a local folder or an S3 bucket and prefix. It holds names only, so it
+pickles without secrets and connects wherever it is used. Credentials, region and endpoint come from
+the standard environment and files (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, ...), read by botocore.
+The free functions at the end read whatever URI a manifest names.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import io
+import os
+import sys
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+from pipeline import uris
+from pipeline.errors import ConfigError, RowError, StorageError, VoicemillError
+from pipeline.uris import check_key, is_key, parent_uri, resolve_uri, shown
+
+__all__ = ["ObjectMissing", "Store", "open_store", "open_uri", "parent_uri", "read_uri", "resolve_uri"]
+
+T = TypeVar("T")
+
+# A hung connection costs one minute, not the night: the defaults of fsspec wait up to five.
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 60
+# botocore's retries (throttling, 5xx, resets) back off to about a minute in all: a store that restarts
+# is outlived. s3fs repeats around them for answers cut short, which botocore does not see.
+_S3_ATTEMPTS = 8
+_S3_BODY_ATTEMPTS = 3
+_HTTP_ATTEMPTS = 3
+_CREATE_ATTEMPTS = 3
+_READ_AHEAD_BYTES = 2**20  # s3fs would fetch 50 MiB around every small read
+_SINGLE_PUT_BYTES = 5 * 2**30  # the largest object that one PUT may write
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+class ObjectMissing(StorageError):
+    """Nothing is stored under that key or URI."""
+
+
+class Store(ABC):
+    """Objects under keys: relative, `/`-separated, no part empty or beginning with a dot.
+
+    A bad key is a ValueError; every failure to reach the store is a StorageError that names the object.
+    """
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """What `open_store` opens this store by, in any process and working folder."""
+
+    @abstractmethod
+    def get(self, key: str) -> bytes:
+        """The whole object. Raises ObjectMissing."""
+
+    @abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Writes or replaces the object; readers see the old bytes or the new, never a part."""
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> bool:
+        """Writes the object unless there is one. True when the key now holds exactly `data`.
+
+        A refusal is settled by reading back: a writer whose own success was lost on the way finds its
+        bytes. So callers who race with equal bytes all succeed; to tell them apart, put a name in.
+        """
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """Bytes of the object. Raises ObjectMissing."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Keys in the folder `prefix` and below it, sorted; none when there is no such folder."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Removes the object; no error when there is none."""
+
+    @abstractmethod
+    def open(self, key: str) -> BinaryIO:
+        """The object for reading at random offsets. Raises ObjectMissing."""
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.size(key)
+        except ObjectMissing:
+            return False
+        return True
+
+    def local_path(self, key: str) -> Path | None:
+        """Where the object lies on this machine's disk, if it does."""
+        check_key(key)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStore(Store):
+    root: Path  # absolute
+
+    @property
+    def uri(self) -> str:
+        return str(self.root)
+
+    def get(self, key: str) -> bytes:
+        with self._at(key) as path:
+            return path.read_bytes()
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._at(key) as path, _temporary(path, data) as temporary:
+            temporary.replace(path)
+            _sync_folder(path.parent)
+
+    def create(self, key: str, data: bytes) -> bool:
+        with self._at(key) as path, _temporary(path, data) as temporary:
+            try:
+                _link(temporary, path, data)
+            except FileExistsError:
+                return path.read_bytes() == data
+            _sync_folder(path.parent)
+        return True
+
+    def size(self, key: str) -> int:
+        with self._at(key) as path:
+            return _regular_file(path).stat().st_size
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        top = self.local_path(prefix) if prefix else self.root
+        with _reported(str(top), top):
+            keys = [
+                Path(folder, name).relative_to(self.root).as_posix()
+                for folder, _, names in os.walk(top, onerror=_raise_unless_missing)
+                for name in names
+            ]
+        yield from sorted(key for key in keys if is_key(key))
+
+    def delete(self, key: str) -> None:
+        with self._at(key) as path:
+            path.unlink(missing_ok=True)
+
+    def open(self, key: str) -> BinaryIO:
+        with self._at(key) as path:
+            return path.open("rb")
+
+    def local_path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    def _at(self, key: str) -> AbstractContextManager[Path]:
+        path = self.local_path(key)
+        return _reported(str(path), path)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store(Store):
+    root: str  # bucket, or bucket/prefix
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.root}"
+
+    def get(self, key: str) -> bytes:
+        with self._at(key) as path:
+            # one stream: with more, s3fs first asks for the size
+            return cast(bytes, _filesystem("s3").cat_file(path, max_concurrency=1))
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._at(key) as path:
+            _filesystem("s3").pipe_file(path, data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        attempt = 1
+        while True:
+            try:
+                with self._at(key) as path:
+                    # never in parts: some servers do not look at the condition when parts are joined
+                    _filesystem("s3").pipe_file(path, data, mode="create", chunksize=_SINGLE_PUT_BYTES)
+                return True
+            except StorageError as refusal:
+                # Servers differ in how they refuse (412 as FileExistsError or EINVAL, 409 while another
+                # writes), and a lost answer looks the same: only what is stored tells.
+                try:
+                    return self.get(key) == data
+                except ObjectMissing:
+                    if attempt == _CREATE_ATTEMPTS:
+                        raise refusal from None
+            time.sleep(0.1 * attempt)
+            attempt += 1
+
+    def size(self, key: str) -> int:
+        with self._at(key) as path:
+            return _object_size("s3", path)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        top = f"{self.root}/{check_key(prefix)}" if prefix else self.root
+        with _reported(f"s3://{top}", top):
+            names = _filesystem("s3").find(top)
+        keys = [name[len(self.root) + 1 :] for name in names if name.startswith(f"{top}/")]
+        yield from sorted(key for key in keys if is_key(key))
+
+    def delete(self, key: str) -> None:
+        with self._at(key) as path:
+            _filesystem("s3").rm_file(path)
+
+    def open(self, key: str) -> BinaryIO:
+        with self._at(key) as path:
+            return _open_object("s3", path)
+
+    def _at(self, key: str) -> AbstractContextManager[str]:
+        path = f"{self.root}/{check_key(key)}"
+        return _reported(f"s3://{path}", path)
+
+
+def open_store(uri: str) -> Store:
+    """The folder at a local path, `file:///...` or `s3://bucket[/prefix]`; nothing is contacted or made.
+
+    Raises ConfigError for anything else.
+    """
+    scheme, rest = uris.split_uri(uri)
+    if rest and uris.is_local(uri) and "::" not in uri and "\0" not in uri:
+        return LocalStore(uris.local_path(uri))
+    if scheme == "s3" and uris.is_bucket_path(rest.rstrip("/")):
+        return S3Store(rest.rstrip("/"))
+    raise ConfigError(
+        f"{shown(uri)!r} cannot be written to; use a local folder, file:///... or s3://bucket/..."
+    )
+
+
+def read_uri(uri: str, max_bytes: int) -> bytes:
+    """What a manifest's URI holds: a local path, file, s3, gs, gcs, az, abfs or http(s).
+
+    Raises RowError: `uri_not_found`, `uri_unreachable`, `uri_too_large`, `uri_scheme_not_allowed`.
+    """
+    scheme = uris.allowed_scheme(uri)
+    try:
+        with _reported(uri, scheme):
+            data = _read_at_most(uri, scheme, max_bytes + 1)
+    except ObjectMissing as error:
+        raise RowError("uri_not_found", str(error)) from None
+    except StorageError as error:
+        # without its cause: a backend's own words may repeat a signed link
+        raise RowError("uri_unreachable", str(error)) from None
+    if len(data) > max_bytes:
+        raise RowError("uri_too_large", f"{shown(uri)}: more than {max_bytes} bytes; use a smaller file")
+    return data
+
+
+def open_uri(uri: str) -> BinaryIO:
+    """The same URIs for reading at random offsets; http(s) is read whole first.
+
+    Raises RowError `uri_scheme_not_allowed`, ObjectMissing, StorageError.
+    """
+    scheme = uris.allowed_scheme(uri)
+    with _reported(uri, scheme):
+        if scheme in uris.LOCAL_SCHEMES:
+            return _regular_file(uris.local_path(uri)).open("rb")
+        if scheme in uris.HTTP_SCHEMES:
+            return io.BytesIO(_http_bytes(uri, scheme, sys.maxsize))
+        return _open_object(scheme, uri)
+
+
+# ---- backends
+
+
+def _filesystem(scheme: str) -> Any:
+    return _connected(scheme, os.getpid())
+
+
+@functools.lru_cache
+def _connected(scheme: str, pid: int) -> Any:
+    """One client per scheme and process: its connections do not survive a fork."""
+    import fsspec
+    from aiohttp import ClientTimeout
+
+    options: dict[str, Any] = {}
+    if scheme == "s3":
+        retries = {"max_attempts": _S3_ATTEMPTS, "mode": "standard"}
+        timeouts = {"connect_timeout": _CONNECT_TIMEOUT_S, "read_timeout": _READ_TIMEOUT_S}
+        # a cached listing hides what others wrote since, and cached instances share theirs
+        options = {"use_listings_cache": False, "config_kwargs": {"retries": retries, **timeouts}}
+    elif scheme in uris.HTTP_SCHEMES:
+        timeout = ClientTimeout(total=None, connect=_CONNECT_TIMEOUT_S, sock_read=_READ_TIMEOUT_S)
+        options = {"client_kwargs": {"timeout": timeout}}
+    filesystem = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+    if scheme == "s3":
+        filesystem.retries = _S3_BODY_ATTEMPTS
+    return filesystem
+
+
+def _object_size(scheme: str, path: str) -> int:
+    info = _filesystem(scheme).info(path)
+    if info["type"] != "file":
+        raise IsADirectoryError(errno.EISDIR, "a folder, not an object")
+    return int(info["size"])
+
+
+def _open_object(scheme: str, path: str) -> BinaryIO:
+    _object_size(scheme, path)  # a folder would open as an empty file
+    return cast(BinaryIO, _filesystem(scheme).open(path, "rb", block_size=_READ_AHEAD_BYTES))
+
+
+def _read_at_most(uri: str, scheme: str, limit: int) -> bytes:
+    if scheme in uris.LOCAL_SCHEMES:
+        with _regular_file(uris.local_path(uri)).open("rb") as file:
+            return file.read(limit)
+    if scheme in uris.HTTP_SCHEMES:
+        return _http_bytes(uri, scheme, limit)
+    size = min(_object_size(scheme, uri), limit)
+    return cast(bytes, _filesystem(scheme).cat_file(uri, start=0, end=size)) if size else b""
+
+
+def _http_bytes(url: str, scheme: str, limit: int) -> bytes:
+    attempt = 1
+    while True:
+        data = bytearray()
+        try:
+            # a size that is given spares the HEAD request, which signed links refuse
+            with _filesystem(scheme).open(url, "rb", block_size=0, size=1) as file:
+                while chunk := file.read(min(2**20, limit - len(data))):
+                    data += chunk
+            return bytes(data)
+        except Exception as error:
+            status = 404 if isinstance(error, FileNotFoundError) else getattr(error, "status", 500)
+            if status < 500 or attempt == _HTTP_ATTEMPTS:  # an answer below 500 will not change
+                raise
+        time.sleep(0.5 * attempt)
+        attempt += 1
+
+
+def _regular_file(path: Path) -> Path:
+    if path.exists() and not path.is_file():  # a pipe would block for ever
+        raise IsADirectoryError(errno.EISDIR, "not a regular file")
+    return path
+
+
+@contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[Path]:
+    """The bytes, on disk beside `path` under a name that `list` does not show; gone at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{uuid.uuid4().hex}.partial"
+    try:
+        _write_new(temporary, data)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, path: Path, data: bytes) -> None:
+    """The temporary file under its name, in one step; FileExistsError if the name is taken."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _write_new(path, data)  # the next best thing: still created once, but not in one step
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name outlives a power cut only once its folder is on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+@contextmanager
+def _reported(uri: str, at: T) -> Iterator[T]:
+    """Turns what a backend raises into one line that names the object and carries no secrets."""
+    try:
+        yield at
+    except VoicemillError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ObjectMissing(uris.complaint(uri, error, "check the name")) from error
+    except PermissionError as error:
+        raise StorageError(uris.complaint(uri, error, "check credentials and permissions")) from error
+    except Exception as error:  # each backend has its own family of exceptions
+        raise StorageError(uris.complaint(uri, error, "see that it can be reached, run again")) from error

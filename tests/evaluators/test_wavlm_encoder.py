@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import WavLMForXVector
+
+from pipeline.audio import Waveform, resample
+from pipeline.evaluators import load_speaker_encoder, speaker_encoder_id
+from pipeline.metrics.similarity import cosine
+
+
+@pytest.fixture(scope="module")
+def encoder(wavlm_folder):
+    return load_speaker_encoder(str(wavlm_folder))
+
+
+def test_is_the_models_x_vector(encoder, wavlm_folder, tone):
+    clip = tone(0.7)
+    model = WavLMForXVector.from_pretrained(wavlm_folder).eval()
+    with torch.no_grad():  # the checkpoint's extractor does not normalise: the samples are the input
+        expected = model(torch.from_numpy(clip.samples)[None]).embeddings[0].numpy()
+    (embedding,) = encoder.embed([clip])
+    assert embedding.vector.shape == (48,)
+    np.testing.assert_allclose(embedding.vector, expected, rtol=1e-5)
+
+
+def test_does_not_depend_on_batch_mates(encoder, tone):
+    clips = [tone(0.7), tone(1.9, 330.0), tone(0.5, 440.0)]
+    together = [e.vector for e in encoder.embed(clips)]
+    for clip, vector in zip(clips, together, strict=True):
+        assert np.array_equal(encoder.embed([clip])[0].vector, vector)
+
+
+def test_other_sample_rates_are_resampled(encoder, voices):
+    waveform, _ = voices["slt-2.flac"]
+    other, _ = voices["rms-2.flac"]
+    original, resampled, different = encoder.embed([waveform, resample(waveform, 24_000), other])
+    near, far = cosine(original.vector, resampled.vector), cosine(original.vector, different.vector)
+    assert near > 0.99
+    assert near > far
+
+
+def test_shortest_clip_that_has_a_deviation(encoder, tone):
+    # By hand: a feature per 320 samples, the first takes 400. The head's kernels (5, 3, 3, 1, 1) with
+    # dilations (1, 2, 3, 1, 1) take 4 + 4 + 6 = 14 frames; two are left of 16: 400 + 15 * 320 = 5200.
+    clip = tone(1.0).samples
+    enough, short = encoder.embed([Waveform(clip[:5200], 16_000), Waveform(clip[:5199], 16_000)])
+    assert np.isfinite(enough.vector).all()
+    assert short.vector is None
+    assert "too short" in short.unscored_reason
+
+
+@pytest.mark.parametrize("samples", [0, 16_000])
+def test_silence_is_unscored(encoder, samples):
+    (embedding,) = encoder.embed([Waveform(np.zeros(samples, np.float32), 16_000)])
+    assert embedding.vector is None
+    assert embedding.unscored_reason
+
+
+def test_id_is_folder_name_and_content_hash(encoder, wavlm_folder):
+    assert encoder.id == speaker_encoder_id(str(wavlm_folder))
+    assert encoder.id.startswith("tiny-wavlm@")

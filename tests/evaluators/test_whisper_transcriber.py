@@ -1,0 +1,103 @@
+"""Against a greedy loop written out here over the same small random checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
+
+from pipeline.audio import Waveform
+from pipeline.evaluators import load_transcriber, transcriber_id
+
+
+@pytest.fixture(scope="module")
+def transcriber(whisper_folder):
+    return load_transcriber(str(whisper_folder))
+
+
+@pytest.fixture(scope="module")
+def english_only_folder(whisper_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("english") / "tiny-whisper.en"
+    shutil.copytree(whisper_folder, folder)
+    config = json.loads((folder / "generation_config.json").read_text())
+    config["is_multilingual"] = False
+    del config["lang_to_id"], config["task_to_id"]
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def greedy_text(folder, waveform, prompt):
+    model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    tokenizer = WhisperTokenizer.from_pretrained(folder)
+    features = WhisperFeatureExtractor(feature_size=20, chunk_length=1)(
+        waveform.samples, sampling_rate=16_000, return_tensors="pt"
+    ).input_features
+    ids = [tokenizer.convert_tokens_to_ids(token) for token in prompt]
+    end, written = tokenizer.convert_tokens_to_ids("<|endoftext|>"), []
+    with torch.no_grad():
+        while len(ids) + len(written) < 24:  # max_target_positions
+            logits = model(input_features=features, decoder_input_ids=torch.tensor([ids + written])).logits
+            written.append(int(logits[0, -1].argmax()))
+            if written[-1] == end:
+                break
+    return tokenizer.decode(written, skip_special_tokens=True).strip()
+
+
+@pytest.mark.parametrize(("language", "token"), [("en", "<|en|>"), ("ar-EG", "<|ar|>")])
+def test_is_greedy_with_the_language_told(transcriber, whisper_folder, tone, language, token):
+    clip = tone(0.8)
+    prompt = ["<|startoftranscript|>", token, "<|transcribe|>", "<|notimestamps|>"]
+    expected = greedy_text(whisper_folder, clip, prompt)
+    assert expected
+    assert transcriber.transcribe([clip], [language])[0].text == expected
+
+
+def test_english_only_checkpoints_are_told_nothing(english_only_folder, tone):
+    transcriber = load_transcriber(str(english_only_folder))
+    clip = tone(0.8)
+    english, arabic = transcriber.transcribe([clip, clip], ["en-GB", "ar"])
+    assert english.text == greedy_text(
+        english_only_folder, clip, ["<|startoftranscript|>", "<|notimestamps|>"]
+    )
+    assert arabic.text is None
+    assert "does not know the language ar" in arabic.unscored_reason
+
+
+def test_text_does_not_depend_on_batch_mates(transcriber, tone):
+    clips = [tone(0.8), tone(2.7, 330.0), tone(0.5, 440.0)]
+    together = transcriber.transcribe(clips, ["en", "ar", "en"])
+    alone = [
+        transcriber.transcribe([clip], [lang])[0]
+        for clip, lang in zip(clips, ["en", "ar", "en"], strict=True)
+    ]
+    assert together == alone
+
+
+def test_the_tail_of_a_long_clip_is_heard(transcriber, tone):
+    # the tails are quieter, so that Whisper's scaling by the loudest mel bin is the same in both
+    head = tone(1.3).samples
+    tails = [0.1 * tone(1.0, hertz).samples for hertz in (330.0, 440.0)]
+    clips = [Waveform(np.concatenate([head, tail]), 16_000) for tail in tails]
+    first, second = transcriber.transcribe(clips, ["en", "en"])
+    assert first.text != second.text
+
+
+def test_silence_is_not_shown_to_whisper(transcriber):
+    (transcript,) = transcriber.transcribe([Waveform(np.zeros(16_000, np.float32), 16_000)], ["en"])
+    assert (transcript.text, transcript.unscored_reason) == ("", None)
+
+
+def test_unknown_languages_stay_unscored(transcriber, tone):
+    (transcript,) = transcriber.transcribe([tone(0.8)], ["fr"])
+    assert transcript.text is None
+    assert "fr" in transcript.unscored_reason
+
+
+def test_id_is_folder_name_and_content_hash(transcriber, whisper_folder):
+    assert transcriber.id == transcriber_id(str(whisper_folder))
+    name, _, digest = transcriber.id.partition("@")
+    assert (name, len(digest)) == ("tiny-whisper", 12)
