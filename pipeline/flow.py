@@ -7,6 +7,7 @@ So a shard is generated with the same batch mates on every attempt, and committe
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 # Read when ray is imported. Without the first it rebuilds the environment for its workers under `uv run`.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ side writes past Python's logging
 
 import pyarrow as pa
 import ray
@@ -38,6 +40,7 @@ _PROMPTS_PER_BLOCK = 16
 class Cluster:
     cpus: int
     gpus: int
+    ours: bool  # started here, so ended here
 
     @property
     def device(self) -> str:
@@ -46,7 +49,8 @@ class Cluster:
 
 def start_ray(resources: ResourceConfig) -> Cluster:
     """Connects to the configured cluster, or starts a private Ray that only this machine can reach."""
-    if not ray.is_initialized():
+    ours = not ray.is_initialized()
+    if ours:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if resources.ray_address is not None:
             ray.init(address=resources.ray_address, **quiet)
@@ -57,11 +61,12 @@ def start_ray(resources: ResourceConfig) -> Cluster:
             ray.init(address="local", num_cpus=resources.num_cpus or None, include_dashboard=False, **quiet)
     _set_context()
     total = ray.cluster_resources()
-    return Cluster(cpus=max(1, int(total.get("CPU", 1))), gpus=int(total.get("GPU", 0)))
+    return Cluster(cpus=max(1, int(total.get("CPU", 1))), gpus=int(total.get("GPU", 0)), ours=ours)
 
 
-def stop_ray() -> None:
-    ray.shutdown()
+def stop_ray(cluster: Cluster) -> None:
+    if cluster.ours:
+        ray.shutdown()
 
 
 def new_board() -> Any:
@@ -192,10 +197,14 @@ def _stage(
         compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
         num_cpus=_CPU_SHARE,
         num_gpus=gpu_share,
-        max_restarts=2,
-        max_task_retries=2,
+        ray_remote_args_fn=_bounded_retries,
         **_WHOLE_BLOCK,
     )
+
+
+def _bounded_retries() -> dict[str, Any]:
+    """Ray's default is to restart for ever: a shard that kills its process would never end."""
+    return {"max_restarts": 2, "max_task_retries": 2}
 
 
 def _evaluator(run: Run, cluster: Cluster) -> tuple[str, float]:
@@ -223,6 +232,9 @@ def _set_context() -> None:
     context.execution_options.verbose_progress = False
     # a healthy shard can take long on a laptop; a hung one must still end the run some day
     context.execution_no_progress_timeout_s = 4 * 3600
+    context.issue_detectors_config.detectors = []  # their advice is for the authors of a flow
+    for name in ("ray.data", "ray.data._internal.execution.streaming_executor", "ray.data.dataset"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     # an actor that cannot be built (no memory, bad weights) should say so, not be tried for ever
     context.max_consecutive_actor_init_deaths = 2
 

@@ -93,7 +93,7 @@ def export_audio(uri: str, destination_uri: str) -> ExportReport:
     destination = open_store(destination_uri)
     files = skipped = 0
     listing = io.StringIO()
-    writer = csv.writer(listing, lineterminator="\n")
+    writer = csv.writer(listing)
     writer.writerow(["file_name", *_LISTED])
     for table in iter_results(uri, [*_LISTED, "audio"]):
         for row in table.to_pylist():
@@ -138,7 +138,7 @@ def _as_text(table: pa.Table) -> bytes:
 
 def _as_csv(table: pa.Table) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # lines end as in RFC 4180, and a bare \r or \n in a cell is quoted
     writer.writerow(table.column_names)
     writer.writerows([_csv_cell(value) for value in row.values()] for row in table.to_pylist())
     return text.getvalue().encode()

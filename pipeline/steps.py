@@ -59,7 +59,7 @@ def session(uri: str, manifest_uri: str, task: str, config: RunConfig, console: 
         encoders = json.dumps([identity.codec, identity.speaker_encoder, identity.transcriber])
         yield Session(run, cluster, PromptCache(open_store(cache_uri), encoders), console, {})
     finally:
-        flow.stop_ray()
+        flow.stop_ray(cluster)
 
 
 def resolve_identity(task: str, config: RunConfig, cluster: flow.Cluster) -> Identity:

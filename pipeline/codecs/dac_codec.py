@@ -87,8 +87,8 @@ def dac_class() -> Any:
         from dac import DAC
     except ImportError as error:
         raise CheckpointError(
-            "this codec needs descript-audio-codec: pip install 'voicemill[dac]' "
-            "(or: pip install --no-deps descript-audio-codec==1.0.0 descript-audiotools)"
+            "this codec needs descript-audio-codec: pip install descript-audio-codec==1.0.0 && "
+            "pip install 'protobuf>=5' (the first brings a protobuf too old for ray)"
         ) from error
     return DAC
 

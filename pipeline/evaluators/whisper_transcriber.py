@@ -9,6 +9,7 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from pipeline.audio import Waveform, resample
+from pipeline.errors import CheckpointError
 from pipeline.evaluators.base import Transcript, is_silent, primary_subtag
 from pipeline.evaluators.checkpoints import loaded_id, loading, refuse_missing_weights
 
@@ -34,6 +35,7 @@ class WhisperTranscriber:
             refuse_missing_weights(spec, _KIND, info)
             self._processor: Any = WhisperProcessor.from_pretrained(spec, revision=revision)
             self._model: Any = model.to(device).eval()
+            self._languages = _languages(spec, model.generation_config)
         self._features: Any = self._processor.feature_extractor
         self.id = loaded_id(spec, revision, model.config)
 
@@ -43,7 +45,7 @@ class WhisperTranscriber:
 
     def _one(self, waveform: Waveform, language: str) -> Transcript:
         code = _WHISPER_CODES.get(primary_subtag(language), primary_subtag(language))
-        if code not in self._languages():
+        if code not in (self._languages or {"en"}):
             return Transcript(None, f"{self.id} does not know the language {language}")
         # silence is where Whisper invents: it never gets to hear any
         if is_silent(waveform):
@@ -60,7 +62,7 @@ class WhisperTranscriber:
             **window,
         ).to(self._model.device)
         # an English-only checkpoint has neither language nor task tokens, and refuses both
-        told = {"language": code, "task": "transcribe"} if self._is_multilingual() else {}
+        told = {"language": code, "task": "transcribe"} if self._languages else {}
         with torch.inference_mode():
             tokens = self._model.generate(
                 **inputs,
@@ -72,10 +74,16 @@ class WhisperTranscriber:
             )
         return Transcript(self._processor.batch_decode(tokens, skip_special_tokens=True)[0].strip())
 
-    def _is_multilingual(self) -> bool:
-        return bool(getattr(self._model.generation_config, "is_multilingual", False))
 
-    def _languages(self) -> set[str]:
-        if not self._is_multilingual():
-            return {"en"}
-        return {token.strip("<|>") for token in self._model.generation_config.lang_to_id}
+def _languages(spec: str, generation_config: Any) -> frozenset[str]:
+    """The codes of a multilingual checkpoint's language tokens, none for an English-only one."""
+    multilingual = getattr(generation_config, "is_multilingual", None)
+    if multilingual is False:
+        return frozenset()
+    tokens = getattr(generation_config, "lang_to_id", None)
+    if not multilingual or not tokens:
+        raise CheckpointError(
+            f"{spec}: its generation_config.json has no is_multilingual and lang_to_id; "
+            "take that file from the Whisper checkpoint it was made from"
+        )
+    return frozenset(token.strip("<|>") for token in tokens)

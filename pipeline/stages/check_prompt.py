@@ -58,7 +58,7 @@ def check_prompt(data: bytes, limits: PromptLimits | None = None) -> CheckedProm
     finite = np.isfinite(waveform.samples)
     samples = np.where(finite, waveform.samples, 0.0).astype(np.float64)
     clipped_fraction = float(np.mean(np.abs(samples) >= limits.clip_level))
-    centred = samples - samples.mean()
+    centred = np.where(finite, samples - samples.sum() / max(1, finite.sum()), 0.0)
     rms = _dbfs(centred)
     loudest = max(_dbfs(frame) for frame in _frames(centred, waveform.sample_rate))
 

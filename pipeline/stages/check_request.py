@@ -218,7 +218,9 @@ def _checked_uri(name: str, uri: str) -> str:
     if any(map(_is_control, uri)):
         raise RowError(f"bad_{name}", f"'{name}' holds control characters: {_shown(uri)}; remove them")
     if len(uri) > _MAX_URI_CHARS:
-        raise RowError(f"bad_{name}", f"'{name}' has {len(uri)} characters, at most {_MAX_URI_CHARS} are read")
+        raise RowError(
+            f"bad_{name}", f"'{name}' has {len(uri)} characters, at most {_MAX_URI_CHARS} are read"
+        )
     allowed_scheme(uri)
     return uri
 

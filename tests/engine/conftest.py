@@ -47,7 +47,7 @@ def checkpoint_of(folder_of: Callable[[int], Path]) -> Callable[[int], Checkpoin
     return load
 
 
-def request_for(text: str = "A cat sat.", **fields: object) -> SynthesisRequest:
+def _request(text: str = "A cat sat.", **fields: object) -> SynthesisRequest:
     required = {
         "row": 1,
         "utterance_id": "u1",
@@ -57,11 +57,12 @@ def request_for(text: str = "A cat sat.", **fields: object) -> SynthesisRequest:
         "language": "en",
         "seed": 3,
     }
-    return SynthesisRequest(**(required | fields))  # type: ignore[arg-type]
+    return SynthesisRequest(**(required | fields))
 
 
-def prompt_for(num_codebooks: int = 8, frames: int = 5, text: str = "Hello you.", seed: int = 0) -> SpeakerPrompt:
-    """A voice of `frames` frames at 25 Hz; one sample less than its last frame could hold."""
+def _prompt(
+    num_codebooks: int = 8, frames: int = 5, text: str = "Hello you.", seed: int = 0
+) -> SpeakerPrompt:
     rng = np.random.default_rng(seed)
     num_samples = 640 * frames - 1
     return SpeakerPrompt(
@@ -72,3 +73,15 @@ def prompt_for(num_codebooks: int = 8, frames: int = 5, text: str = "Hello you."
         duration_s=num_samples / 16_000,
         embedding=None,
     )
+
+
+@pytest.fixture(scope="session")
+def request_for() -> Callable[..., SynthesisRequest]:
+    """A row with a text; other fields by name."""
+    return _request
+
+
+@pytest.fixture(scope="session")
+def prompt_for() -> Callable[..., SpeakerPrompt]:
+    """A voice of `frames` frames at 25 Hz, one sample short of full."""
+    return _prompt

@@ -43,7 +43,9 @@ def test_round_trip(shape):
 def test_equals_the_processor_of_transformers(shape):
     codes = random_codes(shape)
     ids = SimpleNamespace(audio_stream_bos_id=BOS, audio_stream_eos_id=EOS)
-    stream = np.pad(np.pad(codes, ((0, 0), (1, 0)), constant_values=BOS), ((0, 0), (0, 1)), constant_values=EOS)
+    stream = np.pad(
+        np.pad(codes, ((0, 0), (1, 0)), constant_values=BOS), ((0, 0), (0, 1)), constant_values=EOS
+    )
     theirs = HiggsAudioV2Processor.build_delay_pattern(ids, torch.from_numpy(stream)[None])[0]
     ours = build_delay_pattern(codes, BOS, EOS)
     assert np.array_equal(ours, theirs.numpy())
@@ -98,7 +100,9 @@ def test_wind_down_by_hand():
     assert codes.tolist() == [[1, 2], [3, 4], [5, 6]]
     assert ended
     # the third codebook misses its turn: transformers then keeps a column [EOS, EOS, 9]
-    late = np.array([[BOS] * 3, [1, BOS, BOS], [2, 3, BOS], [EOS, 4, 5], [EOS, EOS, 6], [EOS, EOS, 9], [EOS] * 3])
+    late = np.array(
+        [[BOS] * 3, [1, BOS, BOS], [2, 3, BOS], [EOS, 4, 5], [EOS, EOS, 6], [EOS, EOS, 9], [EOS] * 3]
+    )
     assert codes_of_frames(late, BOS, EOS)[0].tolist() == [[1, 2], [3, 4], [5, 6]]
     assert batch_decode(late).shape == (3, 3)
 

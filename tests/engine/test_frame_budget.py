@@ -61,7 +61,9 @@ def test_floor_and_cap():
     assert max_new_frames("Hi", "en", 25.0, max_duration_s=0.001) == 1
 
 
-@pytest.mark.parametrize(("samples", "frames"), [(0, 0), (1, 1), (640, 1), (641, 2), (16_000, 25), (84_651, 133)])
+@pytest.mark.parametrize(
+    ("samples", "frames"), [(0, 0), (1, 1), (640, 1), (641, 2), (16_000, 25), (84_651, 133)]
+)
 def test_semantic_frames(samples, frames):
     # the last pair is the design document's log: waveform of 84651 samples, codes [8, 133]
     assert num_semantic_frames(samples) == frames

@@ -30,7 +30,7 @@ def test_text_does_not_depend_on_the_clips_before(transcriber, voices):
     # with pocketsphinx's own carry-over this pair gives another text: the means of a high voice
     # are the wrong ones to start a low voice with
     high, low = voices["slt-high-1.flac"][0], voices["rms-low-1.flac"][0]
-    (alone,) = transcriber.transcribe([low], ["en"])
+    (alone,) = load_transcriber("demo:pocketsphinx").transcribe([low], ["en"])
     both = transcriber.transcribe([high, low], ["en", "en"])
     assert both[1] == alone
     assert both[0] != both[1]

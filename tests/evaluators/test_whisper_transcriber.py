@@ -11,6 +11,7 @@ import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
 from pipeline.audio import Waveform
+from pipeline.errors import CheckpointError
 from pipeline.evaluators import load_transcriber, transcriber_id
 
 
@@ -65,6 +66,14 @@ def test_english_only_checkpoints_are_told_nothing(english_only_folder, tone):
     )
     assert arabic.text is None
     assert "does not know the language ar" in arabic.unscored_reason
+
+
+def test_without_language_tokens_nothing_is_guessed(whisper_folder, tmp_path):
+    folder = tmp_path / "fine-tuned"
+    shutil.copytree(whisper_folder, folder)
+    (folder / "generation_config.json").unlink()
+    with pytest.raises(CheckpointError, match="lang_to_id"):
+        load_transcriber(str(folder))
 
 
 def test_text_does_not_depend_on_batch_mates(transcriber, tone):

@@ -1,0 +1,147 @@
+"""Cases marked [ref] are those of reference/evaluation.md, sections 1 and 2; the others are by hand."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.metrics.normalizers import NORMALIZERS, normalizer_for
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [
+        ("en", "en"),
+        ("en-GB", "en"),
+        ("EN_us", "en"),
+        ("zh-Hant-TW", "zh"),
+        ("yue", "zh"),
+        ("ja", "ja"),
+        ("ko-KR", "ko"),
+        ("th", "th"),
+        ("ar-EG", "ar_leaderboard"),
+        ("de", "generic"),
+        ("hi", "generic"),
+        ("eng-x", "generic"),
+    ],
+)
+def test_default_of_a_language(language, name):
+    assert normalizer_for(language) is NORMALIZERS[name]
+
+
+def test_ids_carry_a_version_and_units_are_the_languages():
+    assert {name: normalizer.id for name, normalizer in NORMALIZERS.items()} == {
+        name: f"{name}/1" for name in NORMALIZERS
+    }
+    assert {name for name, n in NORMALIZERS.items() if n.unit == "char"} == {"zh", "ja", "th", "ko"}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        ("the boy's toys", "the boys toys", False),  # [ref] F5 deletes apostrophes, Seed does not
+        ("Don’t go", "don't go", True),  # [ref] curly
+        ("50 ways", "fifty ways", True),  # [ref]
+        ("a well-known way", "a well known way", True),  # [ref]
+        ("twenty-one", "21", True),
+        ("$3.50", "three point five zero", True),
+        ("“Yes—no…maybe,” he said.", "yes no maybe he said", True),
+        ("and/or", "and or", True),
+        ("'tis the dogs' bowl", "tis the dogs bowl", True),  # quotes and edge apostrophes are one sign
+        ("rock ＇n＇ roll", "rock n roll", True),
+        ("3+4", "three four", True),
+        ("café", "cafe", False),
+    ],
+)
+def test_english(left, right, same):
+    english = NORMALIZERS["en"]
+    assert (english(left) == english(right)) is same
+
+
+def test_english_spells_out():
+    # [ref] Whisper's normaliser makes "50 clock $3.5021" of it
+    assert (
+        NORMALIZERS["en"]("5 o'clock, $3.50, twenty-one") == "five o'clock three point five zero twenty one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ça va, l’été ?", "ça va l'été"),
+        ("¿Qué pasó? ¡Nada!", "qué pasó nada"),
+        ("Straße", "straße"),
+        ("नमस्ते, दुनिया! हिन्दी।", "नमस्ते दुनिया हिन्दी"),  # [ref] marks kept whole
+        ("«Ну-ка» — сказал он", "ну ка сказал он"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # ZWNJ is spelling
+        ("zwei\u00adfach \u200eok", "zweifach ok"),  # soft hyphen and direction mark are not
+        ("a\t b\n c", "a b c"),
+        ("", ""),
+        ("?!…", ""),
+    ],
+)
+def test_generic(text, expected):
+    assert NORMALIZERS["generic"](text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("zh", "你好，世界！", "你好世界"),
+        ("zh", "打开 APP。", "打开app"),  # [ref] APP/app
+        ("zh", "ＡＢＣ１２３", "abc123"),  # NFKC
+        ("zh", "«是»؟؛،", "是"),  # [ref] zhon lacks these four
+        ("ja", "ガラスのペン、パイナップル。", "ガラスのペンパイナップル"),  # [ref] dakuten stay
+        ("ja", "ｶﾞﾗｽ", "ガラス"),
+        ("ja", "か\u3099", "が"),  # a combining dakuten
+        ("th", "สวัสดี ครับ", "สวัสดีครับ"),
+        ("ko", "안녕하세요,  세계!", "안녕하세요 세계"),
+    ],
+)
+def test_characters_are_the_unit(name, text, expected):
+    assert NORMALIZERS[name](text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("السَّلامُ", "السلام"),  # [ref] Whisper's makes "الس لام" of it
+        ("نعم، لا؛ متى؟ (قال)", "نعم لا متى قال"),
+        ("آمن أحمد إلى", "امن احمد الى"),
+        ("مؤمن رئيس ماء", "مومن رييس ما"),
+        ("پاريس ڤيينا", "باريس فيينا"),
+        ("٠١٢٣٤٥٦٧٨٩", "0123456789"),
+        ("هو و هي", "هو وهي"),
+        ("عدو لنا", "عدو لنا"),  # a final waw is no word
+        ("مدرسة على", "مدرسة على"),  # ة and ى stay
+        ("كـتاب هـٰذا", "كـتاب هـٰذا"),  # tatweel and U+0670 stay
+    ],
+)
+def test_arabic_leaderboard(text, expected):
+    assert NORMALIZERS["ar_leaderboard"](text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("مدرسة على", "مدرسه علي"), ("كـتاب هـٰذا", "كتاب هذا"), ("السَّلامُ", "السلام"), ("وـ هي", "وهي")],
+)
+def test_arabic_loose(text, expected):
+    assert NORMALIZERS["ar_loose"](text) == expected
+
+
+@pytest.mark.parametrize("name", sorted(NORMALIZERS))
+@given(text=st.text(max_size=40))
+def test_twice_is_once(name, text):
+    once = NORMALIZERS[name](text)
+    assert NORMALIZERS[name](once) == once
+
+
+@pytest.mark.parametrize("name", ["en", "generic", "zh"])
+@given(text=st.text(max_size=40))
+def test_no_punctuation_but_inner_apostrophes_is_left(name, text):
+    left = NORMALIZERS[name](text)
+    assert all(c == "'" or not unicodedata.category(c).startswith("P") for c in left)
+    assert not any(word.startswith("'") or word.endswith("'") for word in left.split())
