@@ -86,7 +86,7 @@ class EncodePrompts:
         self._codec = (
             None
             if run.identity.task == "score"
-            else load_codec(config.model.codec_spec, config.model.codec_revision, device)
+            else load_codec(config.model.codec_spec, config.model.codec_pin, device)
         )
         evaluation = config.evaluation
         self._speaker = load_speaker_encoder(
@@ -136,7 +136,7 @@ class PackSamples:
         self._format = PromptFormat.load(
             model.checkpoint, model.revision, style=model.prompt_style, semantic=model.semantic
         )
-        self._frame_rate = codec_info(run.config.model.codec_spec, model.codec_revision).frame_rate
+        self._frame_rate = codec_info(run.config.model.codec_spec, model.codec_pin).frame_rate
 
     def __call__(self, table: pa.Table) -> pa.Table:
         from pipeline.stages.pack_sample import pack_samples
@@ -184,7 +184,7 @@ class GenerateCodes:
 class DecodeCodes:
     def __init__(self, run: Run, board: Any, device: str) -> None:
         self._report = Reporter(board, "decode_codes")
-        self._codec = load_codec(run.config.model.codec_spec, run.config.model.codec_revision, device)
+        self._codec = load_codec(run.config.model.codec_spec, run.config.model.codec_pin, device)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         from pipeline.stages.decode_codes import decode_codes

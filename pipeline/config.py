@@ -31,10 +31,12 @@ class ModelConfig:
 
     @property
     def codec_spec(self) -> str:
-        """The codec's folder or id: the one named, else the checkpoint's own."""
-        if self.codec is not None or self.checkpoint == "standin":
-            return self.codec or "standin"
-        return f"{self.checkpoint}/codec"
+        """The codec's folder or id: the one named, else the checkpoint's own (in its `codec/`)."""
+        return self.codec or self.checkpoint
+
+    @property
+    def codec_pin(self) -> str | None:
+        return self.codec_revision if self.codec else self.revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -191,20 +192,20 @@ def _listen_and_commit(run: Run, cluster: Cluster, utterances: Dataset, board: A
 def _stage(
     dataset: Dataset, actor: type, arguments: list[Any], *, actors: int, gpu_share: float = 0.0
 ) -> Dataset:
-    return dataset.map_batches(
-        actor,
-        fn_constructor_args=arguments,
-        compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
-        num_cpus=_CPU_SHARE,
-        num_gpus=gpu_share,
-        ray_remote_args_fn=_bounded_retries,
-        **_WHOLE_BLOCK,
-    )
-
-
-def _bounded_retries() -> dict[str, Any]:
-    """Ray's default is to restart for ever: a shard that kills its process would never end."""
-    return {"max_restarts": 2, "max_task_retries": 2}
+    with warnings.catch_warnings():
+        # Ray 2.64 will want these two elsewhere; pyproject.toml keeps us below it
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return dataset.map_batches(
+            actor,
+            fn_constructor_args=arguments,
+            compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
+            num_cpus=_CPU_SHARE,
+            num_gpus=gpu_share,
+            # Ray's default is to restart for ever: a shard that kills its process would never end
+            max_restarts=2,
+            max_task_retries=2,
+            **_WHOLE_BLOCK,
+        )
 
 
 def _evaluator(run: Run, cluster: Cluster) -> tuple[str, float]:

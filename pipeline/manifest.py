@@ -190,7 +190,8 @@ class ManifestReader:
 
     def _parquet(self, file: BinaryIO) -> Iterator[ManifestRow]:
         try:
-            parquet = pq.ParquetFile(file, buffer_size=1 << 20)  # else whole row groups are read at once
+            # the defaults read a whole row group at once, which may be a million rows
+            parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
             schema = parquet.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise ManifestError(f"{self.name}: not readable as Parquet ({_one_line(error)})") from error

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import BinaryIO
 
 from pipeline.config import RunConfig
 from pipeline.engine.frame_budget import estimate_duration_s
-from pipeline.errors import RowError
+from pipeline.errors import ManifestError, RowError, StorageError
 from pipeline.manifest import Fault, read_manifest
 from pipeline.records import PLANNED_ROW, Row
 from pipeline.stages.check_prompt import PromptLimits, check_prompt
@@ -71,7 +72,7 @@ class Preflight:
             required=self._required,
         )
         threads = ThreadPoolExecutor(self.config.resources.check_threads)
-        with open_uri(self.manifest_uri) as file, threads as pool:
+        with self._open() as file, threads as pool:
             reader = read_manifest(file, self.manifest_uri, self._format, required=self._required)
             checked = map(checker.check, reader)
             while chunk := list(islice(checked, _CHUNK_ROWS)):
@@ -79,6 +80,12 @@ class Preflight:
                 for row in chunk:
                     yield self._planned(row)
             self.report.warnings += reader.warnings
+
+    def _open(self) -> BinaryIO:
+        try:
+            return open_uri(self.manifest_uri)
+        except StorageError as error:
+            raise ManifestError(str(error)) from error
 
     def _look_at_prompts(self, chunk: Sequence[CheckedRow], pool: ThreadPoolExecutor) -> None:
         given = {row.values["prompt_audio"] for row in chunk} - {None} - self._verdicts.keys()
@@ -106,8 +113,11 @@ class Preflight:
             faults += [fault for fault in verdict.faults if fault.code not in {f.code for f in checked.faults}]
             if verdict.audio_sha256 is not None and not faults:
                 row["prompt_id"] = prompt_id(verdict.audio_sha256, row["prompt_text"])
-        if row["audio_uri"] is not None and not faults:
-            row["audio_uri"] = resolve_uri(self.manifest_uri, row["audio_uri"])
+        if row["audio_uri"] is not None:
+            try:
+                row["audio_uri"] = resolve_uri(self.manifest_uri, row["audio_uri"])
+            except RowError as error:
+                faults.append(Fault(error.code, f"audio: {error.message}"))
         self.report.rows += 1
         if faults:
             self.report.bad_rows += 1

@@ -123,7 +123,9 @@ def write_table(table: pa.Table, path: str | Path | None, format: str) -> None:
         return
     name = str(path).rpartition("/")[2]
     if not is_key(name):
-        raise ConfigError(f"{str(path)!r} does not name a file to write; give one that does not begin with a dot")
+        raise ConfigError(
+            f"{str(path)!r} does not name a file to write; give one that does not begin with a dot"
+        )
     open_store(parent_uri(str(path))).put(name, data)
 
 

@@ -19,6 +19,7 @@ from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
 from pipeline.engine.checkpoint import checkpoint_id
 from pipeline.engine.frame_budget import estimate_duration_s
+from pipeline.engine.transformers_engine import ENGINE_ID
 from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictError, StorageError
 from pipeline.evaluators import speaker_encoder_id, transcriber_id
 from pipeline.metrics.aggregate import summarise
@@ -33,7 +34,6 @@ from pipeline.storage import open_store
 from pipeline.uris import parent_uri
 from pipeline.views import print_bad_row, print_preflight
 
-ENGINE = "transformers-generate/1"
 _BAD_ROWS_SHOWN = 50
 
 
@@ -68,8 +68,8 @@ def resolve_identity(task: str, config: RunConfig, cluster: flow.Cluster) -> Ide
     return Identity(
         task=task,
         model=checkpoint_id(model.checkpoint, model.revision) if speaks else "none",
-        codec=codec_info(model.codec_spec, model.codec_revision).id if speaks else "none",
-        engine=ENGINE if speaks else "none",
+        codec=codec_info(model.codec_spec, model.codec_pin).id if speaks else "none",
+        engine=ENGINE_ID if speaks else "none",
         device=cluster.device if model.device == "auto" else model.device,
         transcriber=_pinned(
             "transcriber", transcriber_id(evaluation.transcriber, evaluation.transcriber_revision)

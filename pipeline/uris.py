@@ -34,7 +34,7 @@ def allowed_scheme(uri: str) -> str:
             f"{shown(uri)!r}: only a local path, file, s3, gs, gcs, az, abfs, http or https can be read",
         )
     if scheme == "file" and not is_local(uri):
-        raise RowError("uri_scheme_not_allowed", f"{uri!r}: write file URIs as file:///absolute/path")
+        raise RowError("uri_scheme_not_allowed", f"{shown(uri)!r}: write file URIs as file:///absolute/path")
     return scheme
 
 

@@ -12,7 +12,7 @@ def test_a_job_file_then_assignments_over_it() -> None:
         ["sampling.temperature=0.7", "output.audio_files=true", "model.revision=none"],
     )
     assert config.model.checkpoint == "/models/x"
-    assert config.model.codec_spec == "/models/x/codec"
+    assert config.model.codec_spec == "/models/x"
     assert config.sampling.temperature == 0.7
     assert config.sampling.top_k == 40
     assert config.output.audio_files is True

@@ -46,8 +46,6 @@ def parquet(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-# ---- formats
-
 ROW = {"id": "a-1", "ref": "v/a.wav", "text": 'Zażółć; gęślą, "jaźń"'}
 
 
@@ -141,9 +139,6 @@ def test_no_bytes_raise_anything_but_manifest_error(data: bytes, format: str) ->
         return
     for row in found:
         json.dumps(row.values, ensure_ascii=False).encode("utf-8")  # a report must be able to show it
-
-
-# ---- headers
 
 
 @pytest.mark.parametrize(
@@ -341,9 +336,6 @@ def test_the_field_dictionary_is_complete() -> None:
     assert len(raised) > 30
     assert names - told == set()
     assert raised - told == set()
-
-
-# ---- streaming
 
 
 class Endless(io.RawIOBase):

@@ -27,7 +27,8 @@ def score_utterances(rows: Sequence[Row], transcriber: str, speaker_encoder: str
         if row.get("hypothesis") is None:
             return made
         reference, hypothesis = normalizer(row["target_text"]), normalizer(row["hypothesis"])
-        words, chars = word_errors(reference, hypothesis), char_errors(reference, hypothesis)
+        words = word_errors(reference, hypothesis)
+        chars = char_errors(reference, hypothesis, spaces=normalizer.unit == "word")
         return made | {
             "wer": error_rate(words),
             "wer_substitutions": words.substitutions,

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from manifest_faults import build_fault_manifest
+
+from pipeline.config import load_config
+from pipeline.errors import ManifestError
+from pipeline.preflight import Preflight
+from pipeline.records import PLANNED_ROW, Row, to_table
+
+VOICES = Path(__file__).parents[1] / "manifests" / "voices"
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> str:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def rows_of(manifest: str, *settings: str, task: str = "speak") -> tuple[list[Row], Preflight]:
+    preflight = Preflight(manifest, load_config(None, settings), task=task)
+    return list(preflight.rows()), preflight
+
+
+def test_every_fault_is_found_and_every_row_can_be_planned(tmp_path: Path) -> None:
+    manifest, expected = build_fault_manifest(tmp_path)
+    rows, preflight = rows_of(str(manifest))
+    assert {row["row"]: row["error_code"] for row in rows} == expected
+    assert to_table(rows, PLANNED_ROW).num_rows == len(expected)
+    assert preflight.report.rows == len(expected)
+    assert preflight.report.bad_rows == sum(code is not None for code in expected.values())
+    assert len({row["utterance_id"] for row in rows}) == len(rows)
+
+
+def test_text_and_reference_faults_of_one_row_are_told_together(tmp_path: Path) -> None:
+    [row], _ = rows_of(write(tmp_path / "m.csv", [{"ref": "gone.flac", "text": "...", "language": "xx-nowhere"}]))
+    assert row["failed_stage"] == "check_request"
+    for code in ("text_unspeakable", "bad_language", "uri_not_found"):
+        assert code in row["error_message"]
+
+
+def test_references_are_relative_to_the_manifest_and_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "a.flac").write_bytes((VOICES / "slt-1.flac").read_bytes())
+    (tmp_path / "v" / "copy.flac").write_bytes((VOICES / "slt-1.flac").read_bytes())
+    manifest = write(
+        tmp_path / "m.csv",
+        [
+            {"id": "1", "ref": "v/a.flac", "ref_text": "x", "text": "One."},
+            {"id": "2", "ref": "v/a.flac", "ref_text": "x", "text": "Two."},
+            {"id": "3", "ref": "v/copy.flac", "ref_text": "x", "text": "Three."},
+            {"id": "4", "ref": "v/a.flac", "ref_text": "other", "text": "Four."},
+        ],
+    )
+    import pipeline.preflight as module
+
+    read: list[str] = []
+    load = module.load_prompt
+    monkeypatch.setattr(module, "load_prompt", lambda uri, limit: read.append(uri) or load(uri, limit))
+    rows, preflight = rows_of(manifest)
+    list(preflight.rows())
+    assert sorted(read) == [str(tmp_path / "v" / "a.flac"), str(tmp_path / "v" / "copy.flac")]
+    ids = [row["prompt_id"] for row in rows]
+    assert ids[0] == ids[1] == ids[2] != ids[3], "a voice is its audio and its transcript, not its path"
+    assert len(preflight.report.voices) == 2
+    assert all(row["prompt_audio"].startswith(str(tmp_path)) for row in rows)
+
+
+def test_seeds_follow_ids_not_places(tmp_path: Path) -> None:
+    rows = [{"id": name, "ref": str(VOICES / "slt-1.flac"), "text": "Hello."} for name in ("a", "b")]
+    forward, _ = rows_of(write(tmp_path / "1.csv", rows))
+    backward, _ = rows_of(write(tmp_path / "2.csv", rows[::-1]))
+    assert {r["utterance_id"]: r["seed"] for r in forward} == {r["utterance_id"]: r["seed"] for r in backward}
+    other, _ = rows_of(write(tmp_path / "1.csv", rows), "sampling.seed=1")
+    assert forward[0]["seed"] != other[0]["seed"]
+
+
+def test_scoring_needs_audio_and_no_reference(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "m.csv", [{"audio": "said.wav", "text": "Hello."}, {"audio": "", "text": "Hello."}])
+    rows, _ = rows_of(manifest, task="score")
+    assert rows[0]["error_code"] is None
+    assert rows[0]["audio_uri"] == str(tmp_path / "said.wav")
+    assert rows[1]["error_code"] == "missing_audio"
+
+
+def test_limits_are_settings(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "m.csv", [{"ref": str(VOICES / "slt-1.flac"), "text": "Hello there."}])
+    assert rows_of(manifest, "check.max_prompt_s=2")[0][0]["error_code"] == "audio_too_long"
+    assert rows_of(manifest, "check.min_prompt_s=20")[0][0]["error_code"] == "audio_too_short"
+    assert rows_of(manifest, "check.max_text_chars=5")[0][0]["error_code"] == "text_too_long"
+    assert rows_of(manifest, "check.max_prompt_bytes=99")[0][0]["error_code"] == "uri_too_large"
+
+
+def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"nothing\.csv"):
+        rows_of(str(tmp_path / "nothing.csv"))

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from pipeline import progress
+from pipeline.progress import Progress, StageView, duration, live_table, plain_line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_time_left_and_speed_by_hand() -> None:
+    # 25 of 100 rows in 50 s: 2 s a row, 75 rows to go; 200 s of audio in 50 s
+    view = StageView("generate", 25, 100, 1, 200.0, 50.0)
+    assert view.left == "2 min 30 s"
+    assert view.speed == "4.00"
+    assert StageView("generate", 0, 100, 0, 0.0, 50.0).left == "-"
+    assert StageView("generate", 100, 100, 0, 0.0, 50.0).left == "done"
+
+
+def test_the_table_shows_stages_and_failures() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(live_table([StageView("generate", 3, 9, 2, 6.0, 3.0)]))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    for text in ("generate", "3/9", "2", "2.00", "6 s"):
+        assert text in printed
+
+
+def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
+    console = Console(file=io.StringIO(), width=200)
+    board = {"commit": {"rows": 2.0, "failed": 1.0, "audio_s": 4.0, "busy_s": 1.0}}
+    with Progress(console, lambda: board, {"generate_codes": 5, "commit": 5}):
+        time.sleep(0.2)
+    assert "generate 0/5  commit 2/5 (1 failed)" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_plain_line_names_the_last_stage_s_time_left() -> None:
+    views = [StageView("generate", 4, 4, 0, 1.0, 10.0), StageView("commit", 2, 4, 0, 1.0, 10.0)]
+    assert plain_line(views).endswith("[10 s, left 10 s]")

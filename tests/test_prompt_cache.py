@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.prompt_cache import PromptCache
+from pipeline.records import SpeakerPrompt
+from pipeline.storage import open_store
+
+
+def prompt(embedding: np.ndarray | None, codebooks: int = 8) -> SpeakerPrompt:
+    random = np.random.default_rng(0)
+    return SpeakerPrompt(
+        prompt_id="ab" * 16,
+        prompt_text="Grüße aus 東京",
+        codes=random.integers(0, 1024, (codebooks, 5)).astype(np.uint16),
+        waveform=random.integers(-(2**15), 2**15, 777).astype(np.int16),
+        duration_s=777 / 16_000,
+        embedding=embedding,
+    )
+
+
+@pytest.mark.parametrize("embedding", [None, np.arange(4, dtype=np.float32) / 3])
+@pytest.mark.parametrize("codebooks", [0, 8, 12])
+def test_a_voice_comes_back_as_it_was(tmp_path: Path, embedding: np.ndarray | None, codebooks: int) -> None:
+    cache = PromptCache(open_store(str(tmp_path)), "codec@1 encoder@2")
+    kept = prompt(embedding, codebooks)
+    cache.put(kept)
+    found = cache.get(kept.prompt_id)
+    assert found is not None
+    assert (found.prompt_text, found.duration_s) == (kept.prompt_text, kept.duration_s)
+    assert np.array_equal(found.codes, kept.codes)
+    assert found.codes.dtype == np.uint16
+    assert np.array_equal(found.waveform, kept.waveform)
+    if embedding is None:
+        assert found.embedding is None
+    else:
+        assert np.array_equal(found.embedding, embedding)
+    assert cache.known() == {kept.prompt_id}
+
+
+def test_other_encoders_do_not_see_it(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    PromptCache(store, "codec@1").put(prompt(None))
+    other = PromptCache(store, "codec@2")
+    assert other.get("ab" * 16) is None
+    assert other.known() == set()
