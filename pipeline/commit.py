@@ -29,7 +29,8 @@ from pipeline.storage import ObjectMissing, Store
 
 ROW_GROUP_ROWS = 64  # a row group holds tens of MB of audio at most, and is read in one piece
 # The rows of one voice repeat its waveform and codes: the dictionary of a row group must hold all of
-# them, or Parquet falls back to storing every repeat.
+# them, or Parquet stores every repeat. Parquet looks at this bound between write batches (1,024 rows, or
+# less where a chunk ends), so joining chunks does most of it.
 _DICTIONARY_BYTES = 256 * 2**20
 _READERS = 8
 _SHARD = re.compile(r"[A-Za-z0-9_-]{1,64}")

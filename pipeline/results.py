@@ -49,7 +49,8 @@ def result_schema() -> pa.Schema:
 def read_results(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows committed so far, sorted by `row`; all columns, audio included, unless some are named.
 
-    With gigabytes of audio, name columns or go through `iter_results`. Raises ConfigError for an unknown column, StorageError.
+    With gigabytes of audio, name columns or go through `iter_results`. Raises ConfigError for an unknown
+    column, StorageError.
     """
     wanted = _checked(columns)
     read = list(dict.fromkeys([*wanted, "row"]))

@@ -9,7 +9,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,8 +17,8 @@ import fsspec
 import pytest
 
 from pipeline import storage
-from pipeline.errors import ConfigError, RowError, StorageError
-from pipeline.storage import ObjectMissing, Store, open_store, open_uri, read_uri
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage import ObjectMissing, Store, open_store
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -276,23 +276,6 @@ class LosesAnAnswer(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@pytest.fixture
-def serve() -> Iterator[object]:
-    """Serves a request handler on 127.0.0.1 until the test ends; gives its address."""
-    servers = []
-
-    def start(handler: type[BaseHTTPRequestHandler]) -> str:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 def test_a_create_whose_answer_was_lost_is_ours(s3, s3_endpoint, serve, monkeypatch, fresh_clients) -> None:
     handler = type("Handler", (LosesAnAnswer,), {"target": urlsplit(s3_endpoint).netloc, "lost": []})
     # the service's own variable goes before the general one, which leads to moto itself
@@ -359,118 +342,3 @@ def test_a_bucket_that_is_not_there_is_an_error(s3_endpoint: str) -> None:
     for act in (lambda: store.put("a", b""), lambda: store.create("a", b""), lambda: list(store.list())):
         with pytest.raises(StorageError, match=r"no-such-bucket-here.*bucket does not exist"):
             act()
-
-
-# ---- what manifests name
-
-
-@pytest.fixture(params=["path", "file", "s3", "memory"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URI of an object that holds b"0123456789"."""
-    if request.param in {"path", "file"}:
-        path = tmp_path / "with space.wav"
-        path.write_bytes(b"0123456789")
-        return str(path) if request.param == "path" else path.as_uri()
-    root = request.getfixturevalue("s3") if request.param == "s3" else f"memory://{tmp_path.name}"
-    fsspec.filesystem(request.param, skip_instance_cache=True).pipe_file(
-        f"{root}/with space.wav", b"0123456789"
-    )
-    return f"{root}/with space.wav"
-
-
-def test_uris_are_read_up_to_their_bound(uri: str) -> None:
-    assert read_uri(uri, 10) == b"0123456789"
-    with open_uri(uri) as file:
-        file.seek(8)
-        assert file.read() == b"89"
-    with pytest.raises(RowError, match="more than 9 bytes") as caught:
-        read_uri(uri, 9)
-    assert caught.value.code == "uri_too_large"
-
-
-def test_uris_of_nothing_and_of_folders_are_not_found(uri: str) -> None:
-    for missing in (f"{uri}.nothing", uri.rpartition("/")[0]):
-        with pytest.raises(RowError) as caught:
-            read_uri(missing, 10)
-        assert caught.value.code == "uri_not_found"
-        assert missing in caught.value.message
-        with pytest.raises(ObjectMissing):
-            open_uri(missing)
-
-
-def test_an_empty_object_is_read_as_empty(s3: str, tmp_path: Path) -> None:
-    open_store(s3).put("empty", b"")
-    (tmp_path / "empty").touch()
-    assert read_uri(f"{s3}/empty", 10) == read_uri(str(tmp_path / "empty"), 10) == b""
-
-
-def test_a_pipe_does_not_block(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(RowError, match="not a regular file"):
-        read_uri(str(tmp_path / "pipe"), 10)
-
-
-@pytest.mark.parametrize(
-    "uri",
-    ["ftp://host/a.wav", "data://x", "zip://a.wav::s3://bucket/x.zip", "simplecache::s3://bucket/x",
-     "github://a:b@main/x", "file://host/a.wav", "file://a.wav"],
-)  # fmt: skip
-def test_other_schemes_are_not_allowed(uri: str) -> None:
-    for read in (lambda: read_uri(uri, 10), lambda: open_uri(uri)):
-        with pytest.raises(RowError) as caught:
-            read()
-        assert caught.value.code == "uri_scheme_not_allowed"
-
-
-class Web(BaseHTTPRequestHandler):
-    """/ok; /gone (404); /flaky (503, then ok); /broken (503); /short (cut off once, then ok); /cut (always)."""
-
-    seen: list[str]
-    body = b"0123456789"
-
-    def do_GET(self) -> None:
-        name = urlsplit(self.path).path
-        self.seen.append(f"GET {name}")
-        first = self.seen.count(f"GET {name}") == 1
-        status = {"/gone": 404, "/private": 403, "/broken": 503}.get(
-            name, 503 if name == "/flaky" and first else 200
-        )
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body[:5] if name == "/cut" or (name == "/short" and first) else self.body)
-
-    def do_HEAD(self) -> None:
-        self.seen.append(f"HEAD {self.path}")
-        self.send_error(403)  # as links signed for GET do
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-def test_http(serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
-    web = type("Handler", (Web,), {"seen": []})
-    host = serve(web)
-    signed = "?X-Amz-Signature=abcdef0123&token=hush"
-    for name in ("/ok", "/flaky", "/short"):
-        assert read_uri(f"{host}{name}{signed}", 10) == b"0123456789"
-    assert web.seen == ["GET /ok", "GET /flaky", "GET /flaky", "GET /short", "GET /short"]
-    with open_uri(f"{host}/ok") as file:
-        assert (file.seek(5), file.read()) == (5, b"56789")
-    expected = {"/gone": ("uri_not_found", 1), "/private": ("uri_unreachable", 1), "/broken": ("uri_unreachable", 3),
-                "/cut": ("uri_unreachable", 3)}  # fmt: skip
-    for name, (code, requests) in expected.items():
-        with pytest.raises(RowError) as caught:
-            read_uri(f"{host.replace('//', '//user:hush@')}{name}{signed}", 10)
-        assert caught.value.code == code
-        assert caught.value.message.startswith(f"{host}{name}: ")
-        assert "abcdef0123" not in caught.value.message
-        assert "hush" not in caught.value.message
-        assert web.seen.count(f"GET {name}") == requests
-    with pytest.raises(RowError) as caught:
-        read_uri(f"{host}/ok", 9)
-    assert caught.value.code == "uri_too_large"
-    with pytest.raises(RowError) as caught:
-        read_uri("http://127.0.0.1:1/x", 9)
-    assert caught.value.code == "uri_unreachable"
