@@ -1,7 +1,7 @@
 """The main job: a manifest of (reference, text) rows to scored speech.
 
-    python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]
-    ray job submit -- python -m jobs.clone_voices s3://bucket/manifest.csv s3://bucket/run resources.ray_address=auto
+python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]
+    ray job submit -- python -m jobs.clone_voices s3://b/m.csv s3://b/run resources.ray_address=auto
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Listen to audio that exists already: WER, CER and similarity for anybody's files, or a run of ours.
 
-    python -m jobs.score_audio SOURCE OUT [section.key=value ...]
+python -m jobs.score_audio SOURCE OUT [section.key=value ...]
 """
 
 from __future__ import annotations

@@ -14,10 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from pipeline.codecs import codec_info, load_codec
-from pipeline.config import RunConfig
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
 from pipeline.plan import PlannedShard, read_planned
@@ -37,7 +35,9 @@ from pipeline.run import Run
 from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip
 from pipeline.stages.load_prompt import load_planned_prompt
 
-PROMPT_OUTCOME = pa.schema([("prompt_id", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())])
+PROMPT_OUTCOME = pa.schema(
+    [("prompt_id", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())]
+)
 _PROMPTS_IN_MEMORY = 256
 _MAX_UTTERANCE_BYTES = 256 * 2**20
 _MAX_UTTERANCE_S = 1800.0
@@ -65,7 +65,9 @@ class Reporter:
     board: Any
     stage: str
 
-    def through(self, table: pa.Table, schema: pa.Schema, work: Callable[[list[Row]], Sequence[Row]]) -> pa.Table:
+    def through(
+        self, table: pa.Table, schema: pa.Schema, work: Callable[[list[Row]], Sequence[Row]]
+    ) -> pa.Table:
         rows = table.to_pylist()
         failed_before = sum(map(is_failed, rows))
         start = time.perf_counter()
@@ -74,6 +76,18 @@ class Reporter:
         audio_s = sum(row.get("duration_s") or 0.0 for row in out)
         self.board.add.remote(self.stage, len(out), failed, audio_s, time.perf_counter() - start)
         return to_table(out, schema)
+
+
+class Chain:
+    """Several stages in one process."""
+
+    def __init__(self, parts: Sequence[tuple[type, Sequence[Any]]]) -> None:
+        self._stages = [actor(*arguments) for actor, arguments in parts]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        for stage in self._stages:
+            table = stage(table)
+        return table
 
 
 class EncodePrompts:
@@ -168,7 +182,12 @@ class GenerateCodes:
         if device == "cpu":
             torch.set_num_threads(model.cpu_threads)
         checkpoint = load_checkpoint(
-            model.checkpoint, model.revision, device, model.dtype, semantic=model.semantic, style=model.prompt_style
+            model.checkpoint,
+            model.revision,
+            device,
+            model.dtype,
+            semantic=model.semantic,
+            style=model.prompt_style,
         )
         self._report = Reporter(board, "generate_codes")
         self._engine = TransformersEngine(

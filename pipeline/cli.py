@@ -28,15 +28,26 @@ app = typer.Typer(
 out_console = Console(soft_wrap=False)
 err_console = Console(stderr=True)
 
-Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")]
-RunUri = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run: a path or URI such as s3://bucket/run.")]
-Out = Annotated[str, typer.Option("--out", "-o", help="Folder of the run: a path or URI. The same again resumes it.")]
-JobFile = Annotated[Path | None, typer.Option("--config", "-c", help="Job file (TOML); see `voicemill settings`.")]
+Manifest = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")
+]
+RunUri = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of a run: a path or URI such as s3://bucket/run.")
+]
+Out = Annotated[
+    str, typer.Option("--out", "-o", help="Folder of the run: a path or URI. The same again resumes it.")
+]
+JobFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Job file (TOML); see `voicemill settings`.")
+]
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated."),
 ]
 Format = Annotated[str | None, typer.Option(help="csv, jsonl, parquet or meta; by default from the name.")]
-Strict = Annotated[bool, typer.Option(help="Refuse the whole manifest if any row is bad, before anything is spent.")]
+Strict = Annotated[
+    bool, typer.Option(help="Refuse the whole manifest if any row is bad, before anything is spent.")
+]
 
 
 @app.callback()
@@ -53,7 +64,9 @@ def _options(
 
 
 @app.command()
-def check(manifest: Manifest, config: JobFile = None, set_: Assignments = None, format: Format = None) -> None:
+def check(
+    manifest: Manifest, config: JobFile = None, set_: Assignments = None, format: Format = None
+) -> None:
     """Report every fault that needs no GPU: columns, ids, texts, languages, references.
 
     Example: `voicemill check manifests/demo.csv`
@@ -116,7 +129,9 @@ def generate(run_uri: RunUri, config: JobFile = None, set_: Assignments = None) 
 
 @app.command()
 def score(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Manifest with an `audio` column, or a finished run.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Manifest with an `audio` column, or a finished run.")
+    ],
     out: Out,
     config: JobFile = None,
     set_: Assignments = None,
@@ -146,8 +161,12 @@ def status(run_uri: RunUri) -> None:
 def results(
     run_uri: RunUri,
     format: Annotated[str, typer.Option(help="table, csv, jsonl or parquet.")] = "table",
-    output: Annotated[Path | None, typer.Option("--output", help="File to write; by default the terminal.")] = None,
-    all_columns: Annotated[bool, typer.Option("--all-columns", help="With audio and codes (Parquet only).")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="File to write; by default the terminal.")
+    ] = None,
+    all_columns: Annotated[
+        bool, typer.Option("--all-columns", help="With audio and codes (Parquet only).")
+    ] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only the failed rows.")] = False,
 ) -> None:
     """The rows that are committed so far, one per manifest row.
@@ -162,7 +181,9 @@ def results(
 @app.command()
 def export(
     run_uri: RunUri,
-    to: Annotated[str, typer.Option("--to", help="Folder for <utterance_id>.flac and metadata.csv: a path or URI.")],
+    to: Annotated[
+        str, typer.Option("--to", help="Folder for <utterance_id>.flac and metadata.csv: a path or URI.")
+    ],
 ) -> None:
     """Write a run's audio as files.
 
@@ -171,7 +192,9 @@ def export(
     from pipeline.results import export_audio
 
     report = export_audio(run_uri, to)
-    out_console.print(f"{report.files} files in {to}, {report.skipped} rows without audio; see metadata.csv there")
+    out_console.print(
+        f"{report.files} files in {to}, {report.skipped} rows without audio; see metadata.csv there"
+    )
 
 
 @app.command()
@@ -235,9 +258,12 @@ def main() -> None:
         if debug:
             raise
         err_console.print(
-            f"voicemill: broke off: {type(error).__name__}: {last_line(error)}; the same command goes on from what is "
-            "committed (--debug shows the traceback)",
-            style="red", highlight=False, soft_wrap=True, markup=False,
+            f"voicemill: broke off: {type(error).__name__}: {last_line(error)}; the same command goes on "
+            "from what is committed (--debug shows the traceback)",
+            style="red",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
         )
         sys.exit(3)
 

@@ -180,7 +180,7 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
     if choices:
         _require(value in choices, name, str(value), " or ".join(choices))
         return str(value)
-    allowed = [t for t in get_args(kind) or (kind,)]
+    allowed = list(get_args(kind) or (kind,))
     if type(None) in allowed and value in ("", "none", None):
         return None
     target = next(t for t in allowed if t is not type(None))

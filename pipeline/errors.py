@@ -1,13 +1,13 @@
 """Every error voicemill raises on purpose.
 
-    VoicemillError
-    ├── ConfigError          a setting, flag or job file is wrong            exit 2
-    ├── ManifestError        the manifest as a whole cannot be used          exit 2
-    ├── CheckpointError      a model, codec or evaluator cannot be loaded    exit 2
-    ├── RunConflictError     the run folder belongs to something else        exit 2
-    ├── StorageError         a filesystem or object store failed             exit 3
-    ├── EngineFatalError     the engine is dead: the process must be, too    exit 3
-    └── RowError             one row cannot be done: travels as data, never ends a run
+VoicemillError
+├── ConfigError          a setting, flag or job file is wrong            exit 2
+├── ManifestError        the manifest as a whole cannot be used          exit 2
+├── CheckpointError      a model, codec or evaluator cannot be loaded    exit 2
+├── RunConflictError     the run folder belongs to something else        exit 2
+├── StorageError         a filesystem or object store failed             exit 3
+├── EngineFatalError     the engine is dead: the process must be, too    exit 3
+└── RowError             one row cannot be done: travels as data, never ends a run
 """
 
 from __future__ import annotations

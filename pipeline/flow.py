@@ -12,6 +12,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,10 @@ class Cluster:
     ours: bool  # started here, so ended here
 
     @property
+    def is_small(self) -> bool:
+        return not self.gpus and self.cpus <= 4
+
+    @property
     def device(self) -> str:
         return "cuda" if self.gpus else "cpu"
 
@@ -59,10 +64,26 @@ def start_ray(resources: ResourceConfig) -> Cluster:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # of this Ray alone; in no file
             # Ray binds to every interface on Linux; this is its own switch for loopback (macOS, Windows)
             ray_constants.ENABLE_RAY_CLUSTER = False
-            ray.init(address="local", num_cpus=resources.num_cpus or None, include_dashboard=False, **quiet)
+            with _silent_stderr():
+                ray.init(
+                    address="local", num_cpus=resources.num_cpus or None, include_dashboard=False, **quiet
+                )
     _set_context()
     total = ray.cluster_resources()
     return Cluster(cpus=max(1, int(total.get("CPU", 1))), gpus=int(total.get("GPU", 0)), ours=ours)
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Ray's C++ side announces its log level past Python; what goes wrong is raised, and in its log files."""
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def stop_ray(cluster: Cluster) -> None:
@@ -85,135 +106,141 @@ def encode_prompts(
     """Every voice that the cache lacks, once each. Returns those that could not be encoded."""
     if not prompts:
         return {}
-    evaluator_device, gpus = _evaluator(run, cluster)
+    resources, evaluators = run.config.resources, _evaluator_device(run, cluster)
     voices = ray.data.from_arrow(
         [
             pa.Table.from_pylist(list(prompts[i : i + _PROMPTS_PER_BLOCK]), schema=_VOICE)
             for i in range(0, len(prompts), _PROMPTS_PER_BLOCK)
         ]
     )
-    encoded = _stage(
-        voices,
+    encode = Stage(
         actors.EncodePrompts,
-        [run, cache, board, run.identity.device, evaluator_device],
-        actors=run.config.resources.codec_actors or max(1, cluster.gpus),
-        gpu_share=max(gpus, run.config.resources.codec_gpu_share if cluster.gpus else 0.0),
+        (run, cache, board, run.identity.device, evaluators),
+        pool=resources.codec_actors or max(1, cluster.gpus),
+        gpu_share=resources.codec_gpu_share + resources.transcriber_gpu_share,
     )
     return {
         row["prompt_id"]: RowError(row["error_code"], row["error_message"])
-        for row in encoded.iter_rows()
+        for row in _through(voices, [encode], cluster).iter_rows()
         if row["error_code"] is not None
     }
 
 
-def pack(
-    run: Run, cluster: Cluster, cache: PromptCache, failed: dict[str, RowError], todo: Sequence[PlannedShard], board: Any
-) -> Iterator[int]:
-    """Packs the samples of every shard; gives the row count of each as it is done."""
-    packed = _pack_samples(run, cluster, cache, failed, todo, board)
-    for batch in packed.map_batches(_count_rows, **_WHOLE_BLOCK, num_cpus=_CPU_SHARE).iter_rows():
-        yield batch["rows"]
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the graphs over shards are given."""
+
+    run: Run
+    cluster: Cluster
+    cache: PromptCache
+    failed_prompts: dict[str, RowError]
+    todo: Sequence[PlannedShard]
+    board: Any
 
 
-def speak(
-    run: Run, cluster: Cluster, cache: PromptCache, failed: dict[str, RowError], todo: Sequence[PlannedShard], board: Any
-) -> Iterator[Row]:
+def pack(work: Work) -> Iterator[Row]:
+    """Packs the samples of every shard; gives {rows} as each is done."""
+    packed = _through(_shards(work.todo), [_pack_stage(work)], work.cluster)
+    yield from packed.map_batches(_count_rows, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK).iter_rows()
+
+
+def speak(work: Work) -> Iterator[Row]:
     """Generates, decodes, listens and commits; gives {shard, rows, failed} as each is committed."""
-    resources, device = run.config.resources, run.identity.device
-    gpu = bool(cluster.gpus)
-    samples = _pack_samples(run, cluster, cache, failed, todo, board)
-    codes = _stage(
-        samples,
+    run, resources, gpus = work.run, work.run.config.resources, work.cluster.gpus
+    generate = Stage(
         actors.GenerateCodes,
-        [run, board, device],
-        actors=resources.engine_actors or max(1, cluster.gpus),
-        gpu_share=resources.engine_gpu_share if gpu else 0.0,
+        (run, work.board, run.identity.device),
+        pool=resources.engine_actors or max(1, gpus),
+        gpu_share=resources.engine_gpu_share,
     )
-    utterances = _stage(
-        codes,
+    decode = Stage(
         actors.DecodeCodes,
-        [run, board, device],
-        actors=resources.codec_actors or max(1, cluster.gpus),
-        gpu_share=resources.codec_gpu_share if gpu else 0.0,
+        (run, work.board, run.identity.device),
+        pool=resources.codec_actors or max(1, gpus),
+        gpu_share=resources.codec_gpu_share,
     )
-    yield from _listen_and_commit(run, cluster, utterances, board)
+    utterances = _through(_shards(work.todo), [_pack_stage(work), generate, decode], work.cluster)
+    yield from _listen_and_commit(utterances, work)
 
 
-def score(
-    run: Run, cluster: Cluster, cache: PromptCache, failed: dict[str, RowError], todo: Sequence[PlannedShard], board: Any
-) -> Iterator[Row]:
+def score(work: Work) -> Iterator[Row]:
     """Listens to audio that exists already; gives {shard, rows, failed} as each shard is committed."""
-    utterances = _stage(
-        _shards(todo),
+    load = Stage(
         actors.LoadUtterances,
-        [run, cache, failed, board],
-        actors=run.config.resources.packer_actors or 1,
+        (work.run, work.cache, work.failed_prompts, work.board),
+        pool=work.run.config.resources.packer_actors or max(1, work.cluster.cpus // 16),
     )
-    yield from _listen_and_commit(run, cluster, utterances, board)
+    yield from _listen_and_commit(_through(_shards(work.todo), [load], work.cluster), work)
 
 
-def _pack_samples(
-    run: Run, cluster: Cluster, cache: PromptCache, failed: dict[str, RowError], todo: Sequence[PlannedShard], board: Any
-) -> Dataset:
-    return _stage(
-        _shards(todo),
-        actors.PackSamples,
-        [run, cache, failed, board],
-        actors=run.config.resources.packer_actors or max(1, cluster.cpus // 16),
-    )
-
-
-def _listen_and_commit(run: Run, cluster: Cluster, utterances: Dataset, board: Any) -> Iterator[Row]:
-    resources = run.config.resources
-    device, gpu_share = _evaluator(run, cluster)
-    heard = utterances
+def _listen_and_commit(utterances: Dataset, work: Work) -> Iterator[Row]:
+    run, resources, cluster = work.run, work.run.config.resources, work.cluster
+    device = _evaluator_device(run, cluster)
+    on_gpu = device == "cuda"
+    stages = []
     if run.config.evaluation.transcriber != "none":
-        heard = _stage(
-            heard,
-            actors.Transcribe,
-            [run, board, device],
-            actors=resources.transcriber_actors or max(1, cluster.gpus if gpu_share else cluster.cpus // 2),
-            gpu_share=resources.transcriber_gpu_share if gpu_share else 0.0,
-        )
+        pool = resources.transcriber_actors or max(1, cluster.gpus if on_gpu else cluster.cpus // 2)
+        share = resources.transcriber_gpu_share if on_gpu else 0.0
+        stages.append(Stage(actors.Transcribe, (run, work.board, device), pool, share))
     if run.config.evaluation.speaker_encoder != "none":
-        heard = _stage(
-            heard,
-            actors.EmbedSpeaker,
-            [run, board, device],
-            actors=resources.speaker_actors or max(1, cluster.gpus if gpu_share else cluster.cpus // 8),
-            gpu_share=resources.speaker_gpu_share if gpu_share else 0.0,
-        )
+        pool = resources.speaker_actors or max(1, cluster.gpus if on_gpu else cluster.cpus // 8)
+        share = resources.speaker_gpu_share if on_gpu else 0.0
+        stages.append(Stage(actors.EmbedSpeaker, (run, work.board, device), pool, share))
+    heard = _through(utterances, stages, cluster)
     committed = heard.map_batches(
-        actors.commit_shard, fn_kwargs={"run": run, "board": board}, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK
+        actors.commit_shard, fn_kwargs={"run": run, "board": work.board}, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK
     )
     yield from committed.iter_rows()
 
 
-def _stage(
-    dataset: Dataset, actor: type, arguments: list[Any], *, actors: int, gpu_share: float = 0.0
-) -> Dataset:
-    with warnings.catch_warnings():
-        # Ray 2.64 will want these two elsewhere; pyproject.toml keeps us below it
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return dataset.map_batches(
-            actor,
-            fn_constructor_args=arguments,
-            compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
-            num_cpus=_CPU_SHARE,
-            num_gpus=gpu_share,
-            # Ray's default is to restart for ever: a shard that kills its process would never end
-            max_restarts=2,
-            max_task_retries=2,
-            **_WHOLE_BLOCK,
-        )
+def _pack_stage(work: Work) -> Stage:
+    return Stage(
+        actors.PackSamples,
+        (work.run, work.cache, work.failed_prompts, work.board),
+        pool=work.run.config.resources.packer_actors or max(1, work.cluster.cpus // 16),
+    )
 
 
-def _evaluator(run: Run, cluster: Cluster) -> tuple[str, float]:
-    """Device and GPU share of the evaluators: the embedded ones stay on the CPU."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An actor class, what it is built with, how many there are, and each one's share of a GPU."""
+
+    actor: type
+    arguments: tuple[Any, ...]
+    pool: int
+    gpu_share: float = 0.0
+
+
+def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster) -> Dataset:
+    """One actor pool per stage; on a small machine one process for them all.
+
+    A process costs some ten seconds of imports, which on two cores is more than overlapping wins.
+    """
+    if cluster.is_small and stages:
+        parts = [(stage.actor, stage.arguments) for stage in stages]
+        stages = [Stage(actors.Chain, (parts,), pool=1)]
+    for stage in stages:
+        with warnings.catch_warnings():
+            # Ray 2.64 will want the retries elsewhere; pyproject.toml keeps us below it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            dataset = dataset.map_batches(
+                stage.actor,
+                fn_constructor_args=stage.arguments,
+                compute=ActorPoolStrategy(size=stage.pool, max_tasks_in_flight_per_actor=2),
+                num_cpus=_CPU_SHARE,
+                num_gpus=stage.gpu_share if cluster.gpus else 0.0,
+                # Ray's default is to restart for ever: a shard that kills its process would never end
+                max_restarts=2,
+                max_task_retries=2,
+                **_WHOLE_BLOCK,
+            )
+    return dataset
+
+
+def _evaluator_device(run: Run, cluster: Cluster) -> str:
+    """The embedded evaluators stay on the CPU."""
     embedded = run.config.evaluation.transcriber.startswith(("demo:", "none"))
-    if embedded or not cluster.gpus:
-        return "cpu", 0.0
-    return "cuda", run.config.resources.transcriber_gpu_share
+    return "cpu" if embedded or not cluster.gpus else "cuda"
 
 
 def _shards(todo: Sequence[PlannedShard]) -> Dataset:
@@ -241,6 +268,11 @@ def _set_context() -> None:
 
 
 _VOICE = pa.schema(
-    [("prompt_id", pa.string()), ("prompt_audio", pa.string()), ("prompt_text", pa.string()), ("language", pa.string())]
+    [
+        ("prompt_id", pa.string()),
+        ("prompt_audio", pa.string()),
+        ("prompt_text", pa.string()),
+        ("language", pa.string()),
+    ]
 )
 _WHOLE_BLOCK: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}

@@ -36,12 +36,12 @@ class PlannedShard:
 def content_key(row: Row) -> bytes:
     """8 bytes over what the manifest says of a row; its number and its faults are left out."""
     said = {name: row.get(name) for name in REQUEST.names if name != "row"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")).digest()[:8]
+    return hashlib.sha256(
+        json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
+    ).digest()[:8]
 
 
-def extend_plan(
-    store: Store, rows: Iterable[Row], shard_rows: int, size_of: Callable[[Row], float]
-) -> int:
+def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Callable[[Row], float]) -> int:
     """Plans the rows that no part holds yet; returns how many were new.
 
     Two drivers that plan one manifest write equal parts, and the second to create one takes the

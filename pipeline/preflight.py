@@ -110,7 +110,9 @@ class Preflight:
             verdict = self._verdicts[row["prompt_audio"]]
             row["prompt_audio"] = verdict.uri
             # the request check has named a scheme that may not be read already
-            faults += [fault for fault in verdict.faults if fault.code not in {f.code for f in checked.faults}]
+            faults += [
+                fault for fault in verdict.faults if fault.code not in {f.code for f in checked.faults}
+            ]
             if verdict.audio_sha256 is not None and not faults:
                 row["prompt_id"] = prompt_id(verdict.audio_sha256, row["prompt_text"])
         if row["audio_uri"] is not None:

@@ -78,7 +78,9 @@ class Progress:
 class StageView:
     """One stage's line: rows done of total, failed here, audio seconds made, seconds since the start."""
 
-    def __init__(self, title: str, rows: int, total: int, failed: int, audio_s: float, elapsed_s: float) -> None:
+    def __init__(
+        self, title: str, rows: int, total: int, failed: int, audio_s: float, elapsed_s: float
+    ) -> None:
         self.title, self.rows, self.total, self.failed = title, rows, total, failed
         self.audio_s, self.elapsed_s = audio_s, elapsed_s
 
@@ -107,9 +109,13 @@ def live_table(views: list[StageView]) -> Table:
 
 
 def plain_line(views: list[StageView]) -> str:
-    return "  ".join(
-        f"{view.title} {view.rows}/{view.total}" + (f" ({view.failed} failed)" if view.failed else "") for view in views
-    ) + f"  [{duration(views[-1].elapsed_s)}, left {views[-1].left}]"
+    return (
+        "  ".join(
+            f"{view.title} {view.rows}/{view.total}" + (f" ({view.failed} failed)" if view.failed else "")
+            for view in views
+        )
+        + f"  [{duration(views[-1].elapsed_s)}, left {views[-1].left}]"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -55,9 +55,7 @@ class PromptCache:
     def known(self) -> set[str]:
         """The prompt ids that need no encoding."""
         folder = self.key("x").partition("/")[0]
-        return {
-            key.removeprefix(f"{folder}/").removesuffix(".parquet") for key in self.store.list(folder)
-        }
+        return {key.removeprefix(f"{folder}/").removesuffix(".parquet") for key in self.store.list(folder)}
 
 
 def _table_of(prompt: SpeakerPrompt) -> pa.Table:

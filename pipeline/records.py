@@ -221,7 +221,9 @@ SCORES = pa.schema(
     ]
 )
 
-FAULT = pa.schema([("failed_stage", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())])
+FAULT = pa.schema(
+    [("failed_stage", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())]
+)
 PROVENANCE = pa.schema(
     [
         ("status", pa.string()),  # ok | failed
@@ -244,7 +246,9 @@ PLANNED_ROW = _join(_SHARD, REQUEST, pa.schema([("prompt_id", pa.string())]), FA
 SAMPLE_ROW = _join(PLANNED_ROW, _EMBEDDING, SAMPLE)
 GENERATED_ROW = _join(PLANNED_ROW, _EMBEDDING, _BUDGET, CODES)
 UTTERANCE_ROW = _join(GENERATED_ROW, UTTERANCE)
-HEARD_ROW = _join(UTTERANCE_ROW, pa.schema([SCORES.field(n) for n in ("hypothesis", "unscored_reason", "similarity")]))
+HEARD_ROW = _join(
+    UTTERANCE_ROW, pa.schema([SCORES.field(n) for n in ("hypothesis", "unscored_reason", "similarity")])
+)
 SCORED_ROW = _join(UTTERANCE_ROW, SCORES, drop=frozenset({"prompt_embedding"}))
 RESULT_ROW = _join(PROVENANCE, SCORED_ROW)
 

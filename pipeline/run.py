@@ -1,12 +1,12 @@
 """A run's folder: what it is made with (`run.json`), and the rule that it never changes.
 
-    run.json              identity and fingerprint, created once
-    plan/                 rows to shards                        (plan.py)
-    samples/data, commit  packed ChatML samples                 (commit.py)
-    data/, commit/        results                               (commit.py)
-    audio/                optional, one file per utterance
-    summary.json          counts and aggregates
-    _SUCCESS              written last
+run.json              identity and fingerprint, created once
+plan/                 rows to shards                        (plan.py)
+samples/data, commit  packed ChatML samples                 (commit.py)
+data/, commit/        results                               (commit.py)
+audio/                optional, one file per utterance
+summary.json          counts and aggregates
+_SUCCESS              written last
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def open_run(uri: str, config: RunConfig, identity: Identity, manifest_uri: str)
                 f"{name} was {old!r}, is {new!r}"
                 for name, old, new in differences(existing["identity"], described)
             )
-            raise RunConflictError(f"{uri} was started differently ({changed}); restore that or choose a new --out")
+            raise RunConflictError(
+                f"{uri} was started differently ({changed}); restore that or choose a new --out"
+            )
     return Run(store, config, identity)
 
 
@@ -107,7 +109,9 @@ def read_run(uri: str) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(open_store(uri).get("run.json"))
     except ObjectMissing as error:
-        raise RunConflictError(f"{uri} holds no run (no run.json); name the --out of a `voicemill run`") from error
+        raise RunConflictError(
+            f"{uri} holds no run (no run.json); name the --out of a `voicemill run`"
+        ) from error
     return record
 
 

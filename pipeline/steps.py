@@ -1,6 +1,6 @@
 """The steps that jobs and the command line are made of, in the order in which they run.
 
-    check_manifest -> start -> plan_rows -> encode_voices -> speak_shards | score_shards -> finish
+check_manifest -> start -> plan_rows -> encode_voices -> speak_shards | score_shards -> finish
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _pinned(name: str, evaluator: str | None) -> str:
 def check_manifest(
     manifest_uri: str, config: RunConfig, console: Console, *, format: str | None = None, strict: bool = False
 ) -> Preflight:
-    """Looks at every row and reference and prints the report. Raises ManifestError if strict and any is bad."""
+    """Looks at every row and reference, and prints what it finds. Raises ManifestError if `strict`."""
     return _checked(Preflight(manifest_uri, config, format=format), console, strict)
 
 
@@ -110,11 +110,13 @@ def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
         if row["error_code"] and preflight.report.bad_rows <= _BAD_ROWS_SHOWN:
             print_bad_row(console, row)
     if preflight.report.bad_rows > _BAD_ROWS_SHOWN:
-        console.print(f"... and {preflight.report.bad_rows - _BAD_ROWS_SHOWN} more bad rows; `voicemill check` lists all")
+        console.print(
+            f"... and {preflight.report.bad_rows - _BAD_ROWS_SHOWN} more; `voicemill check` lists them all"
+        )
     print_preflight(console, preflight.report, preflight.config)
     if strict and preflight.report.bad_rows:
         raise ManifestError(
-            f"{preflight.manifest_uri}: {preflight.report.bad_rows} bad rows; mend them or run without --strict"
+            f"{preflight.manifest_uri}: {preflight.report.bad_rows} bad rows; mend them, or drop --strict"
         )
     return preflight
 
@@ -165,8 +167,7 @@ def pack_shards(session: Session) -> dict[str, Any]:
     todo = remaining_shards(session.run, session.run.samples)
     board = flow.new_board()
     with _progress(session, board, {"pack_sample": _rows(todo)}):
-        for _ in _work(flow.pack, session, todo, board):
-            pass
+        _walk(flow.pack, session, todo, board)
     commits = list(session.run.samples.commits())
     return {
         "rows": sum(commit.rows for commit in commits),
@@ -208,26 +209,29 @@ def remaining_shards(run: Run, log: ShardLog) -> list[PlannedShard]:
     return [shard for shard in planned_shards(run.store) if shard.name not in done]
 
 
-def _to_results(graph: Callable[..., Iterator[Row]], session: Session, stages: list[str]) -> None:
+def _to_results(graph: Callable[[flow.Work], Iterator[Row]], session: Session, stages: list[str]) -> None:
     run = session.run
     todo = remaining_shards(run, run.results)
     for empty in (shard for shard in todo if shard.rows == 0):
-        run.results.write_shard(empty.name, to_table([], RESULT_ROW).cast(result_schema()), "empty", {"failed": 0})
+        run.results.write_shard(
+            empty.name, to_table([], RESULT_ROW).cast(result_schema()), "empty", {"failed": 0}
+        )
     todo = [shard for shard in todo if shard.rows]
     evaluation = run.config.evaluation
     stages += ["transcribe"] * (evaluation.transcriber != "none")
     stages += ["embed_speaker"] * (evaluation.speaker_encoder != "none")
     board = flow.new_board()
     with _progress(session, board, dict.fromkeys([*stages, "commit"], _rows(todo))):
-        for _ in _work(graph, session, todo, board):
-            pass
+        _walk(graph, session, todo, board)
 
 
-def _work(
-    graph: Callable[..., Iterator[Any]], session: Session, todo: list[PlannedShard], board: Any
-) -> Iterator[Any]:
+def _walk(
+    graph: Callable[[flow.Work], Iterator[Row]], session: Session, todo: list[PlannedShard], board: Any
+) -> None:
     if todo:
-        yield from graph(session.run, session.cluster, session.cache, session.failed_prompts, todo, board)
+        work = flow.Work(session.run, session.cluster, session.cache, session.failed_prompts, todo, board)
+        for _ in graph(work):
+            pass
 
 
 def _progress(session: Session, board: Any, totals: dict[str, int]) -> Progress:

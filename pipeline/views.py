@@ -14,6 +14,8 @@ from rich.text import Text
 
 from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
+from pipeline.engine.standin import NAME as STANDIN_NAME
+from pipeline.engine.standin import NOTE as STANDIN_NOTE
 from pipeline.errors import ConfigError
 from pipeline.plan import planned_shards
 from pipeline.preflight import PreflightReport
@@ -28,18 +30,23 @@ _TABLE_ROWS = 200
 
 def print_bad_row(console: Console, row: Row) -> None:
     console.print(
-        Text.assemble((f"row {row['row']}", "bold"), f" ({row['utterance_id']}): ", (row["error_code"], "red"), f": {row['error_message']}"),
+        Text.assemble(
+            (f"row {row['row']}", "bold"),
+            f" ({row['utterance_id']}): ",
+            (row["error_code"], "red"),
+            f": {row['error_message']}",
+        ),
         soft_wrap=True,
     )
 
 
 def print_preflight(console: Console, report: PreflightReport, config: RunConfig) -> None:
-    bad = f"[red]{report.bad_rows} bad[/red]" if report.bad_rows else "none bad"
-    console.print(f"{report.rows} rows, {bad}; {len(report.voices)} voices; about {duration(report.speech_s)} of speech to come", highlight=False)
-    engine_s = report.speech_s / config.resources.assumed_speed
+    bad = f"{report.bad_rows} bad" if report.bad_rows else "none bad"
+    speech, speed = duration(report.speech_s), config.resources.assumed_speed
     console.print(
-        f"estimated engine time: {duration(engine_s)} on one GPU or CPU at {config.resources.assumed_speed:g} audio "
-        "seconds per second (assumed; set resources.assumed_speed to what `status` measured)",
+        f"{report.rows} rows, {bad}; {len(report.voices)} voices; about {speech} of speech to come, "
+        f"{duration(report.speech_s / speed)} of one engine at {speed:g} audio seconds per second "
+        "(assumed: resources.assumed_speed)",
         highlight=False,
         soft_wrap=True,
     )
@@ -50,8 +57,40 @@ def print_preflight(console: Console, report: PreflightReport, config: RunConfig
 
 
 def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
-    console.print(json.dumps(summary, indent=2), highlight=False, soft_wrap=True)
-    console.print(Text(f"run: {uri}"), soft_wrap=True)
+    """Where everything is, and the run in a few numbers with what they were made by."""
+    identity = read_run(uri)["identity"]
+    wer, similarity = summary["wer"], summary["similarity"]
+    by_code = [f"{code} {n}" for codes in summary["failures"].values() for code, n in codes.items()]
+    failures = f" ({', '.join(by_code)})" if by_code else ""
+    heard_by, compared_by = identity["transcriber"], identity["speaker_encoder"]
+    lines = [
+        ("rows", f"{summary['ok']} ok, {summary['failed']} failed{failures}"),
+        ("speech", duration(summary["audio_seconds"])),
+        (
+            "WER",
+            f"{_number(wer['macro'], 3)} mean of rows, {_number(wer['micro'], 3)} over all words "
+            f"({wer['rows']} rows; heard by {heard_by})",
+        ),
+        ("similarity", f"{_number(similarity['mean'], 3)} mean ({similarity['rows']} rows; {compared_by})"),
+        ("model", identity["model"]),
+        ("metrics", f"{uri}/data/*/*.parquet, or: voicemill results {uri}"),
+        ("audio", f"in the same Parquet files, as files by: voicemill export {uri} --to FOLDER"),
+        ("summary", f"{uri}/summary.json"),
+    ]
+    if identity["settings"]["output"]["audio_files"]:
+        lines[6] = ("audio", f"{uri}/audio/<id>.flac, and in the same Parquet files")
+    console.print(_facts(lines))
+    if identity["model"].startswith(STANDIN_NAME):
+        console.print(f"note: {STANDIN_NOTE}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _facts(lines: list[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines:
+        table.add_row(Text(name, "dim"), Text(value))
+    return table
 
 
 def print_status(console: Console, uri: str) -> None:
@@ -60,23 +99,21 @@ def print_status(console: Console, uri: str) -> None:
     shards = planned_shards(store)
     commits = list(ShardLog(store).commits())
     packed = ShardLog(store, prefix="samples").committed_shards()
-    table = Table(box=None, show_header=False, pad_edge=False)
     identity = record["identity"]
-    for name, value in (
+    packs = f"{len(packed)} packed, " if identity["task"] == "speak" else ""
+    lines = [
         ("run", uri),
         ("task", identity["task"]),
         ("model", identity["model"]),
         ("codec", identity["codec"]),
         ("heard by", f"{identity['transcriber']}, {identity['speaker_encoder']}"),
         ("fingerprint", record["fingerprint"]),
-        ("rows planned", sum(shard.rows for shard in shards)),
-        ("shards", f"{len(shards)} planned, {len(packed)} packed, {len(commits)} committed"),
-        ("rows committed", sum(commit.rows for commit in commits)),
-        ("rows failed", sum(int(commit.extra.get("failed", 0)) for commit in commits)),
-        ("whole", "yes" if store.exists("_SUCCESS") else "no: run the same command again to finish it"),
-    ):
-        table.add_row(Text(name, "dim"), Text(str(value)))
-    console.print(table)
+        ("shards", f"{len(shards)} planned, {packs}{len(commits)} committed"),
+        ("rows", f"{sum(s.rows for s in shards)} planned, {sum(c.rows for c in commits)} committed"),
+        ("failed", str(sum(commit.extra["failed"] for commit in commits))),
+        ("whole", "yes" if store.exists("_SUCCESS") else "no: the same command again finishes it"),
+    ]
+    console.print(_facts(lines))
 
 
 def print_results(
@@ -92,7 +129,9 @@ def print_results(
         rows = table.slice(0, _TABLE_ROWS).to_pylist()
         console.print(results_table(rows))
         if table.num_rows > _TABLE_ROWS:
-            console.print(f"... {table.num_rows - _TABLE_ROWS} more rows; --format csv gives all", highlight=False)
+            console.print(
+                f"... {table.num_rows - _TABLE_ROWS} more rows; --format csv gives all", highlight=False
+            )
         return
     write_table(table, output, format)
 
@@ -114,7 +153,8 @@ def results_table(rows: list[Row]) -> Table:
         if row["status"] == "failed":
             said = Text(f"{row['error_code']}: {row['error_message']}", "red")
         else:
-            said = Text.assemble(row["target_text"] or "", ("\n" + (row["hypothesis"] or row["unscored_reason"] or "(nothing heard)"), "dim"))
+            heard = row["unscored_reason"] if row["hypothesis"] is None else row["hypothesis"]
+            said = Text.assemble(row["target_text"] or "", "\n", (heard or "(nothing heard)", "dim"))
         table.add_row(
             str(row["row"]),
             Text(row["utterance_id"]),

@@ -20,7 +20,12 @@ from pipeline.storage import open_store
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[1]
 VOICES = ROOT / "manifests" / "voices"
-SETTINGS = ["output.shard_rows=2", "resources.num_cpus=2", "evaluation.transcriber=none", "evaluation.speaker_encoder=none"]
+SETTINGS = [
+    "output.shard_rows=2",
+    "resources.num_cpus=2",
+    "evaluation.transcriber=none",
+    "evaluation.speaker_encoder=none",
+]
 
 
 def start(manifest: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -31,7 +36,9 @@ def start(manifest: Path, out: Path) -> subprocess.Popen[bytes]:
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 240
     while not condition():
-        assert process.poll() is None, f"ended before it could be killed: {process.stderr.read().decode()[-2000:]}"  # type: ignore[union-attr]
+        assert process.poll() is None, (
+            f"ended before it could be killed: {process.stderr.read().decode()[-2000:]}"
+        )  # type: ignore[union-attr]
         assert time.monotonic() < deadline, "the run does not come to where it is to be killed"
         time.sleep(0.02)
 
@@ -43,7 +50,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def rows(out: Path) -> list[dict[str, object]]:
     return read_results(
-        str(out), ["row", "utterance_id", "status", "error_code", "codes_sha256", "finish_reason", "num_samples"]
+        str(out),
+        ["row", "utterance_id", "status", "error_code", "codes_sha256", "finish_reason", "num_samples"],
     ).to_pylist()
 
 
@@ -53,7 +61,9 @@ def test_killed_three_times_then_the_same_as_undisturbed(tmp_path: Path) -> None
         writer = csv.writer(file)
         writer.writerow(["id", "ref", "ref_text", "text"])
         for i in range(9):
-            writer.writerow([f"u{i}", VOICES / "slt-1.flac", "The ferry leaves.", f"This is line {'again ' * i}."])
+            writer.writerow(
+                [f"u{i}", VOICES / "slt-1.flac", "The ferry leaves.", f"This is line {'again ' * i}."]
+            )
         writer.writerow(["broken", "nowhere.flac", "x", "Never said."])
     log = ShardLog(open_store(str(killed)))
 

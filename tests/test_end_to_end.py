@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from manifest_faults import build_fault_manifest
 from rich.console import Console
 
 from jobs.clone_voices import clone_voices, resume
@@ -27,11 +29,11 @@ from pipeline.errors import ManifestError, RunConflictError
 from pipeline.records import RESULT_ROW
 from pipeline.run import config_of_run
 from pipeline.storage import open_store
-from manifest_faults import build_fault_manifest
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 VOICES = Path(__file__).parents[1] / "manifests" / "voices"
-SETTINGS = ["output.shard_rows=4", "resources.num_cpus=2"]
+CACHE = tempfile.mkdtemp(prefix="voicemill-test-prompts-")  # voices are encoded once for all these runs
+SETTINGS = ["output.shard_rows=4", "resources.num_cpus=2", f"resources.prompt_cache={CACHE}"]
 CONFIG = load_config(None, SETTINGS)
 
 
@@ -40,6 +42,7 @@ def one_ray(s3_endpoint: str) -> object:
     cluster = flow.start_ray(CONFIG.resources)
     yield cluster
     flow.stop_ray(cluster)
+    shutil.rmtree(CACHE)
 
 
 def quiet() -> Console:
@@ -74,7 +77,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def test_one_row_in_one_row_out_each_with_its_own_fault(finished: Finished) -> None:
-    rows = read_results(finished.out, ["row", "status", "error_code", "failed_stage", "error_message"]).to_pylist()
+    rows = read_results(
+        finished.out, ["row", "status", "error_code", "failed_stage", "error_message"]
+    ).to_pylist()
     assert [row["row"] for row in rows] == sorted(finished.expected)
     assert {row["row"]: row["error_code"] for row in rows} == finished.expected
     assert len({code for code in finished.expected.values() if code}) >= 20
@@ -120,7 +125,7 @@ def test_anybody_can_read_the_shards(finished: Finished) -> None:
     files = sorted(Path(finished.out).glob("data/*/*.parquet"))
     frame = pd.concat(pd.read_parquet(file) for file in files)
     assert sorted(frame["row"]) == sorted(finished.expected)
-    [(rows, ok)] = duckdb.sql(f"select count(*), count(*) filter (status = 'ok') from '{pattern}'").fetchall()  # noqa: S608
+    [(rows, ok)] = duckdb.sql(f"select count(*), count(*) filter (status = 'ok') from '{pattern}'").fetchall()
     assert (rows, ok) == (len(finished.expected), sum(code is None for code in finished.expected.values()))
 
     import datasets
@@ -129,7 +134,9 @@ def test_anybody_can_read_the_shards(finished: Finished) -> None:
         "parquet", data_files=pattern, split="train", cache_dir=str(Path(finished.out).parent / "hf")
     )
     assert isinstance(loaded.features["audio"], datasets.Audio)
-    plain = loaded.cast_column("audio", datasets.Audio(decode=False)).filter(lambda row: row["status"] == "ok")
+    plain = loaded.cast_column("audio", datasets.Audio(decode=False)).filter(
+        lambda row: row["status"] == "ok"
+    )
     samples, _ = soundfile.read(io.BytesIO(plain[0]["audio"]["bytes"]))
     assert len(samples) == plain[0]["num_samples"]
 

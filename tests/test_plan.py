@@ -34,7 +34,12 @@ def everything(store: Store) -> list[Row]:
 
 def test_voices_lie_together_longest_first(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    rows = [row(1, "a", "xx", "p2"), row(2, "b", "x", "p1"), row(3, "c", "xxx", "p1"), row(4, "d", "xxxx", "p2")]
+    rows = [
+        row(1, "a", "xx", "p2"),
+        row(2, "b", "x", "p1"),
+        row(3, "c", "xxx", "p1"),
+        row(4, "d", "xxxx", "p2"),
+    ]
     assert extend_plan(store, rows, 3, length) == 4
     assert [one["utterance_id"] for one in everything(store)] == ["c", "b", "d", "a"]
     shards = planned_shards(store)

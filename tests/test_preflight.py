@@ -38,7 +38,9 @@ def test_every_fault_is_found_and_every_row_can_be_planned(tmp_path: Path) -> No
 
 
 def test_text_and_reference_faults_of_one_row_are_told_together(tmp_path: Path) -> None:
-    [row], _ = rows_of(write(tmp_path / "m.csv", [{"ref": "gone.flac", "text": "...", "language": "xx-nowhere"}]))
+    [row], _ = rows_of(
+        write(tmp_path / "m.csv", [{"ref": "gone.flac", "text": "...", "language": "xx-nowhere"}])
+    )
     assert row["failed_stage"] == "check_request"
     for code in ("text_unspeakable", "bad_language", "uri_not_found"):
         assert code in row["error_message"]
@@ -83,7 +85,9 @@ def test_seeds_follow_ids_not_places(tmp_path: Path) -> None:
 
 
 def test_scoring_needs_audio_and_no_reference(tmp_path: Path) -> None:
-    manifest = write(tmp_path / "m.csv", [{"audio": "said.wav", "text": "Hello."}, {"audio": "", "text": "Hello."}])
+    manifest = write(
+        tmp_path / "m.csv", [{"audio": "said.wav", "text": "Hello."}, {"audio": "", "text": "Hello."}]
+    )
     rows, _ = rows_of(manifest, task="score")
     assert rows[0]["error_code"] is None
     assert rows[0]["audio_uri"] == str(tmp_path / "said.wav")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def load_dac(folder: Path, codec_id: str, device: str, dtype: Any) -> TorchCodec
     dtype = torch.float32 if dtype is None else dtype
     info = dac_info(folder, codec_id)
     try:
-        model = dac_class()(**_read_config(folder))
+        model = new_dac(**_read_config(folder))
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, RuntimeError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{codec_id}: cannot load the codec: {error}") from error
@@ -81,8 +82,8 @@ def save_dac(model: Any, folder: Path, name: str | None = None) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def dac_class() -> Any:
-    """`dac.DAC`. Raises CheckpointError with the pip command where the package is not installed."""
+def new_dac(**arguments: Any) -> Any:
+    """A `dac.DAC`. Raises CheckpointError with the pip command where the package is not installed."""
     try:
         from dac import DAC
     except ImportError as error:
@@ -90,7 +91,10 @@ def dac_class() -> Any:
             "this codec needs descript-audio-codec: pip install descript-audio-codec==1.0.0 && "
             "pip install 'protobuf>=5' (the first brings a protobuf too old for ray)"
         ) from error
-    return DAC
+    with warnings.catch_warnings():
+        # torch would have it use another weight_norm; its weights are named after this one
+        warnings.simplefilter("ignore", FutureWarning)
+        return DAC(**arguments)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -11,11 +11,12 @@ import json
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 NAME = "voicemill-standin-random"
-_NOTE = "random weights stand in for a trained model: the audio is noise and no score means anything"
+NOTE = "random weights stand in for a trained model: the audio is noise and no score means anything"
 _SEED = 20_250_804
 _RECIPE = 1  # count up when anything below changes what is built
 
@@ -51,19 +52,17 @@ def standin_folder() -> Path:
 
     Built aside and renamed into place, so that of several processes one wins and none sees half of it.
     """
-    import torch
-    import transformers
-
     cache = Path(os.environ.get("VOICEMILL_CACHE") or Path.home() / ".cache" / "voicemill")
     # other versions may draw other weights or write other configs
-    key = hashlib.sha256(f"{_RECIPE} {torch.__version__} {transformers.__version__}".encode()).hexdigest()[:8]
+    made_by = f"{_RECIPE} {version('torch')} {version('transformers')}"
+    key = hashlib.sha256(made_by.encode()).hexdigest()[:8]
     folder = cache / f"{NAME}-{key}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".standin-", dir=cache))
     try:
-        build_random_checkpoint(building, seed=_SEED, name=NAME, note=_NOTE)
+        build_random_checkpoint(building, seed=_SEED, name=NAME, note=NOTE)
         building.rename(folder)
     except OSError:
         if not folder.is_dir():
@@ -79,8 +78,9 @@ def build_random_checkpoint(
     """Write a random checkpoint with its codec (in `codec/`) and semantic pathway (in `semantic/`)."""
     import torch
     from transformers import HiggsAudioV2ForConditionalGeneration, WhisperConfig
+    from transformers.utils import logging as bars
 
-    from pipeline.codecs.dac_codec import dac_class, save_dac
+    from pipeline.codecs.dac_codec import new_dac, save_dac
     from pipeline.engine.semantic import SemanticPathway
 
     with torch.random.fork_rng(devices=[]):
@@ -91,7 +91,7 @@ def build_random_checkpoint(
             d_model=32, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=64, num_mel_bins=80
         )
         semantic = SemanticPathway(whisper, hidden_size)
-        codec = dac_class()(
+        codec = new_dac(
             encoder_dim=8,
             encoder_rates=[4, 4, 6, 10],  # even: DAC's decoder loses a sample at an odd stride
             decoder_dim=128,
@@ -101,7 +101,9 @@ def build_random_checkpoint(
         )
     model.config.voicemill_name = name
     model.config.voicemill_note = note
+    bars.disable_progress_bar()
     model.save_pretrained(folder)
+    bars.enable_progress_bar()
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n", "utf-8")
     semantic.save(folder / "semantic")

@@ -54,7 +54,7 @@ def encode_prompts(
             encoded.append(
                 RowError(
                     "prompt_text_unknown",
-                    "the reference has no ref_text and the transcriber heard none; write its words into ref_text",
+                    "no ref_text, and the transcriber heard no words; write what is said into ref_text",
                 )
             )
             continue
@@ -79,7 +79,10 @@ def _transcripts(clips: Sequence[ReferenceClip], transcriber: Transcriber | None
         transcripts = transcriber.transcribe(
             [clip.waveform for clip in missing], [clip.language for clip in missing]
         )
-        heard = {clip.prompt_id: transcript.text for clip, transcript in zip(missing, transcripts, strict=True)}
+        heard = {
+            clip.prompt_id: transcript.text for clip, transcript in zip(missing, transcripts, strict=True)
+        }
     return [
-        clip.prompt_text if clip.prompt_text is not None else heard.get(clip.prompt_id) or None for clip in clips
+        clip.prompt_text if clip.prompt_text is not None else heard.get(clip.prompt_id) or None
+        for clip in clips
     ]

@@ -20,7 +20,11 @@ def test_a_row_error_stays_with_its_row_and_order_is_kept() -> None:
     out = each_row([row(1), row(2), row(3)], "weep", step)
     assert [r["row"] for r in out] == [1, 2, 3]
     assert [r.get("made") for r in out] == [10, None, 30]
-    assert (out[1]["failed_stage"], out[1]["error_code"], out[1]["error_message"]) == ("weep", "too_sad", "no tears left")
+    assert (out[1]["failed_stage"], out[1]["error_code"], out[1]["error_message"]) == (
+        "weep",
+        "too_sad",
+        "no tears left",
+    )
 
 
 def test_failed_rows_pass_untouched() -> None:
@@ -35,14 +39,18 @@ def test_an_unforeseen_exception_is_an_internal_error_of_the_row_that_has_it() -
     def step(batch: list[Row]) -> list[float]:
         return [1 / one["value"] for one in batch]
 
-    out = each_batch([row(1, value=2), row(2, value=0), row(3, value=4)], "divide", step, lambda r, m: r | {"made": m})
+    out = each_batch(
+        [row(1, value=2), row(2, value=0), row(3, value=4)], "divide", step, lambda r, m: r | {"made": m}
+    )
     assert [r.get("made") for r in out] == [0.5, None, 0.25]
     assert out[1]["error_code"] == "internal_error"
     assert "ZeroDivisionError" in out[1]["error_message"]
 
 
 def test_row_errors_may_be_returned_in_a_rows_place() -> None:
-    out = each_batch([row(1), row(2)], "s", lambda batch: [RowError("c", "m"), 5], lambda r, m: r | {"made": m})
+    out = each_batch(
+        [row(1), row(2)], "s", lambda batch: [RowError("c", "m"), 5], lambda r, m: r | {"made": m}
+    )
     assert out[0]["error_code"] == "c"
     assert out[1]["made"] == 5
 
