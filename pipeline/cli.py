@@ -50,17 +50,20 @@ Strict = Annotated[
 ]
 
 
-@app.callback()
-def _options(
-    ctx: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and logs.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    ctx.obj = debug
-    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, stream=sys.stderr)
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"voicemill {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and logs.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, stream=sys.stderr)
 
 
 @app.command()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +20,8 @@ from typing import Any
 
 # Read when ray is imported. Without the first it rebuilds the environment for its workers under `uv run`.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_AUTH_MODE", "token")
+if "ray" not in sys.modules:
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ side writes past Python's logging
 
 import pyarrow as pa
@@ -26,9 +29,9 @@ import ray
 from ray._private import ray_constants
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from pipeline import actors
+from pipeline import actors, errors
 from pipeline.config import ResourceConfig
-from pipeline.errors import RowError
+from pipeline.errors import EngineFatalError, RowError, StorageError, VoicemillError
 from pipeline.plan import PlannedShard
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import Row
@@ -121,7 +124,7 @@ def encode_prompts(
     )
     return {
         row["prompt_id"]: RowError(row["error_code"], row["error_message"])
-        for row in _through(voices, [encode], cluster).iter_rows()
+        for row in _rows(_through(voices, [encode], cluster))
         if row["error_code"] is not None
     }
 
@@ -141,7 +144,7 @@ class Work:
 def pack(work: Work) -> Iterator[Row]:
     """Packs the samples of every shard; gives {rows} as each is done."""
     packed = _through(_shards(work.todo), [_pack_stage(work)], work.cluster)
-    yield from packed.map_batches(_count_rows, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK).iter_rows()
+    yield from _rows(packed.map_batches(_count_rows, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK))
 
 
 def speak(work: Work) -> Iterator[Row]:
@@ -190,7 +193,7 @@ def _listen_and_commit(utterances: Dataset, work: Work) -> Iterator[Row]:
     committed = heard.map_batches(
         actors.commit_shard, fn_kwargs={"run": run, "board": work.board}, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK
     )
-    yield from committed.iter_rows()
+    yield from _rows(committed)
 
 
 def _pack_stage(work: Work) -> Stage:
@@ -235,6 +238,25 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster) -> Dat
                 **_WHOLE_BLOCK,
             )
     return dataset
+
+
+def _rows(dataset: Dataset) -> Iterator[Row]:
+    try:
+        yield from dataset.iter_rows()
+    except ray.exceptions.RayError as error:
+        raise worker_error(str(error)) from error
+
+
+def worker_error(text: str) -> VoicemillError:
+    """What a worker raised, from the traceback that is all Ray keeps of it: our own errors as they were."""
+    found = re.findall(r"^(?:pipeline\.\w+\.)(\w+): (.+)$", text, re.MULTILINE)
+    if found:
+        name, message = found[-1]
+        kind = getattr(errors, name, StorageError)
+        return kind(message) if issubclass(kind, VoicemillError) else StorageError(message)
+    others = re.findall(r"^(\w+(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE)
+    said = ": ".join(others[-1]) if others else text.strip().splitlines()[-1]
+    return EngineFatalError(f"a worker failed ({said[:300]}); run the same command again to go on")
 
 
 def _evaluator_device(run: Run, cluster: Cluster) -> str:

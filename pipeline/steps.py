@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -17,10 +17,17 @@ from pipeline import flow
 from pipeline.codecs import codec_info
 from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
-from pipeline.engine.checkpoint import checkpoint_id
+from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.engine.transformers_engine import ENGINE_ID
-from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictError, StorageError
+from pipeline.errors import (
+    CheckpointError,
+    ConfigError,
+    ManifestError,
+    RowError,
+    RunConflictError,
+    StorageError,
+)
 from pipeline.evaluators import speaker_encoder_id, transcriber_id
 from pipeline.metrics.aggregate import summarise
 from pipeline.plan import PlannedShard, extend_plan, planned_prompts, planned_shards
@@ -51,10 +58,10 @@ class Session:
 @contextmanager
 def session(uri: str, manifest_uri: str, task: str, config: RunConfig, console: Console) -> Iterator[Session]:
     """Starts Ray and opens the run's folder; stops Ray at the end, whatever happens."""
+    identity = resolve_identity(task, config)  # before Ray: a wrong model is told at once
     cluster = flow.start_ray(config.resources)
     try:
-        identity = resolve_identity(task, config, cluster)
-        run = open_run(uri, config, identity, manifest_uri)
+        run = open_run(uri, config, replace(identity, device=_device(config, cluster)), manifest_uri)
         cache_uri = config.resources.prompt_cache or f"{parent_uri(uri)}/.prompt-cache"
         encoders = json.dumps([identity.codec, identity.speaker_encoder, identity.transcriber])
         yield Session(run, cluster, PromptCache(open_store(cache_uri), encoders), console, {})
@@ -62,15 +69,31 @@ def session(uri: str, manifest_uri: str, task: str, config: RunConfig, console: 
         flow.stop_ray(cluster)
 
 
-def resolve_identity(task: str, config: RunConfig, cluster: flow.Cluster) -> Identity:
+def _device(config: RunConfig, cluster: flow.Cluster) -> str:
+    return cluster.device if config.model.device == "auto" else config.model.device
+
+
+def resolve_identity(task: str, config: RunConfig) -> Identity:
+    """Names to revisions; loads no weights. Raises CheckpointError for parts that do not fit together."""
     model, evaluation = config.model, config.evaluation
-    speaks = task == "speak"
+    checkpoint_id = codec_id = engine = "none"
+    if task == "speak":
+        prompts = PromptFormat.load(
+            model.checkpoint, model.revision, style=model.prompt_style, semantic=model.semantic
+        )
+        codec = codec_info(model.codec_spec, model.codec_pin)
+        if (codec.num_codebooks, codec.codebook_size) != (prompts.num_codebooks, prompts.num_codes):
+            raise CheckpointError(
+                f"{prompts.id} speaks {prompts.num_codebooks} codebooks of {prompts.num_codes}, "
+                f"{codec.id} has {codec.num_codebooks} of {codec.codebook_size}: set model.codec to its own"
+            )
+        checkpoint_id, codec_id, engine = prompts.id, codec.id, ENGINE_ID
     return Identity(
         task=task,
-        model=checkpoint_id(model.checkpoint, model.revision) if speaks else "none",
-        codec=codec_info(model.codec_spec, model.codec_pin).id if speaks else "none",
-        engine=ENGINE_ID if speaks else "none",
-        device=cluster.device if model.device == "auto" else model.device,
+        model=checkpoint_id,
+        codec=codec_id,
+        engine=engine,
+        device=model.device,
         transcriber=_pinned(
             "transcriber", transcriber_id(evaluation.transcriber, evaluation.transcriber_revision)
         ),

@@ -25,7 +25,8 @@ from jobs.score_audio import score_audio
 from pipeline import flow, read_results
 from pipeline.commit import ShardLog
 from pipeline.config import load_config
-from pipeline.errors import ManifestError, RunConflictError
+from pipeline.engine.standin import build_random_checkpoint
+from pipeline.errors import CheckpointError, ManifestError, RunConflictError
 from pipeline.records import RESULT_ROW
 from pipeline.run import config_of_run
 from pipeline.storage import open_store
@@ -154,6 +155,18 @@ def test_other_settings_are_refused_and_named(finished: Finished) -> None:
         clone_voices(finished.manifest, finished.out, other, quiet())
 
 
+def test_a_codec_that_is_not_the_model_s_is_refused_before_anything_is_spent(
+    finished: Finished, tmp_path: Path
+) -> None:
+    build_random_checkpoint(
+        tmp_path / "other", seed=1, name="other", note="", num_codebooks=12, hidden_size=32
+    )
+    other = load_config(None, [*SETTINGS, f"model.codec={tmp_path / 'other'}"])
+    with pytest.raises(CheckpointError, match=r"speaks 8 codebooks of 1024, .* has 12 of 1024"):
+        clone_voices(finished.manifest, str(tmp_path / "out"), other, quiet())
+    assert not (tmp_path / "out").exists()
+
+
 def test_strict_refuses_before_anything_is_written(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="bad rows"):
         clone_voices(finished.manifest, str(tmp_path / "out"), CONFIG, quiet(), strict=True)
@@ -228,9 +241,3 @@ def test_on_object_storage(s3: str, tmp_path: Path) -> None:
         {"utterance_id": "gone", "error_code": "uri_not_found"},
     ]
     assert open_store(f"{s3}/runs/a").exists("_SUCCESS")
-
-
-def test_ray_listens_on_loopback_only() -> None:
-    import ray
-
-    assert ray.util.get_node_ip_address() == "127.0.0.1"

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pipeline.errors import EngineFatalError, RowError, StorageError
+from pipeline.errors import CheckpointError, EngineFatalError, RowError, StorageError
 from pipeline.records import Row, is_failed
 
 log = logging.getLogger(__name__)
 Made = TypeVar("Made")
 
 # these are not about the row in hand: the process or the store is broken, and the caller must know
-FATAL = (EngineFatalError, StorageError, MemoryError)
+FATAL = (CheckpointError, EngineFatalError, StorageError, MemoryError)
 
 
 def failed(row: Row, stage: str, error: Exception) -> Row:

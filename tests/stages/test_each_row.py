@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import EngineFatalError, RowError, StorageError
+from pipeline.errors import CheckpointError, EngineFatalError, RowError, StorageError
 from pipeline.records import Row
 from pipeline.stages.each_row import each_batch, each_row
 
@@ -55,7 +55,9 @@ def test_row_errors_may_be_returned_in_a_rows_place() -> None:
     assert out[1]["made"] == 5
 
 
-@pytest.mark.parametrize("error", [EngineFatalError("dead"), StorageError("gone"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [EngineFatalError("dead"), StorageError("gone"), CheckpointError("other codec"), MemoryError()]
+)
 def test_what_is_not_about_the_row_is_raised(error: Exception) -> None:
     def step(one: Row) -> Row:
         raise error

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import flow  # before ray: it sets what ray reads when it is imported
+
+import ray  # isort: skip
+from pipeline.config import load_config
+from pipeline.errors import CheckpointError, EngineFatalError, StorageError
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def cluster() -> object:
+    cluster = flow.start_ray(load_config(None, ["resources.num_cpus=2"]).resources)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
+    yield cluster
+    flow.stop_ray(cluster)
+
+
+class Repeat:
+    """A shard of n rows, each of a megabyte."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        [row] = table.to_pylist()
+        return pa.table({"shard": [row["shard"]] * row["rows"], "heavy": [bytes(2**20)] * row["rows"]})
+
+
+class Pass:
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return table
+
+
+def counted(table: pa.Table) -> pa.Table:
+    return pa.table(
+        {
+            "shards": [len(set(table["shard"].to_pylist()))],
+            "rows": [table.num_rows],
+            "shard": table["shard"][:1],
+        }
+    )
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_a_block_is_a_shard_through_every_stage(cluster: flow.Cluster, small: bool) -> None:
+    # above 128 MiB Ray would cut a block, below 1 MiB join several
+    sizes = {"a": 1, "b": 200, "c": 2, "d": 1, "e": 150}
+    shards = ray.data.from_items(
+        [{"shard": s, "rows": n} for s, n in sizes.items()], override_num_blocks=len(sizes)
+    )
+    size = flow.Cluster(cpus=2 if small else 16, gpus=0, ours=False)
+    through = flow._through(shards, [flow.Stage(Repeat, (), 1), flow.Stage(Pass, (), 2)], size)
+    seen = list(flow._rows(through.map_batches(counted, **flow._WHOLE_BLOCK)))
+    assert {row["shard"]: row["rows"] for row in seen} == sizes
+    assert all(row["shards"] == 1 for row in seen)
+
+
+class Broken:
+    def __call__(self, table: pa.Table) -> pa.Table:
+        raise StorageError("s3://bucket/x: the store does not answer; check the endpoint")
+
+
+def test_our_errors_come_back_from_workers_as_they_were(cluster: flow.Cluster) -> None:
+    one = ray.data.from_items([{"shard": "a"}])
+    with pytest.raises(StorageError, match=r"^s3://bucket/x: the store does not answer; check the endpoint$"):
+        list(flow._rows(flow._through(one, [flow.Stage(Broken, (), 1)], cluster)))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        (
+            "Traceback\n  File 'x'\npipeline.errors.CheckpointError: no such codec; do this\nUDF failed",
+            CheckpointError,
+            "no such codec; do this",
+        ),
+        ("pipeline.storage.ObjectMissing: s3://a: gone", StorageError, "s3://a: gone"),
+        ("Traceback\nKeyError: 'codes'\nUDF failed", EngineFatalError, "a worker failed (KeyError: 'codes')"),
+        ("The actor died", EngineFatalError, "a worker failed (The actor died)"),
+    ],
+)
+def test_worker_errors_are_read_from_tracebacks(text: str, kind: type[Exception], message: str) -> None:
+    error = flow.worker_error(text)
+    assert type(error) is kind
+    assert str(error).startswith(message)
+
+
+def test_ray_listens_on_loopback_only(cluster: flow.Cluster) -> None:
+    """Every listening socket of Ray's processes, from /proc: nothing on another address."""
+    sockets = {inode for pid in _family(os.getpid()) for inode in _sockets(pid)}
+    addresses = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[3] == "0A" and cells[9] in sockets:
+                addresses.add(cells[1].rpartition(":")[0])
+    # 127.0.0.1, and the same mapped into IPv6, as the kernel writes them
+    assert addresses
+    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def _family(root: int) -> list[int]:
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            cells = path.read_text().rpartition(") ")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        parents[int(path.parent.name)] = int(cells[1])
+    family = [root]
+    for pid in family:
+        family += [child for child, parent in parents.items() if parent == pid and child not in family]
+    return family
+
+
+def _sockets(pid: int) -> list[str]:
+    found = []
+    for path in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            target = os.readlink(path)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            found.append(target[8:-1])
+    return found
+
+
+def test_the_token_of_a_private_ray_is_in_no_file() -> None:
+    code = (
+        "import os, pathlib, tempfile\n"
+        "home = tempfile.mkdtemp(); os.environ['HOME'] = home\n"
+        "from pipeline import flow; from pipeline.config import load_config\n"
+        "flow.stop_ray(flow.start_ray(load_config(None, ['resources.num_cpus=1']).resources))\n"
+        "print([str(p) for p in pathlib.Path(home).rglob('*token*')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"
