@@ -19,10 +19,12 @@ import pytest
 import soundfile
 from manifest_faults import build_fault_manifest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from jobs.clone_voices import clone_voices, resume
 from jobs.score_audio import score_audio
 from pipeline import flow, read_results
+from pipeline.cli import app
 from pipeline.commit import ShardLog
 from pipeline.config import load_config
 from pipeline.engine.standin import build_random_checkpoint
@@ -140,6 +142,41 @@ def test_anybody_can_read_the_shards(finished: Finished) -> None:
     )
     samples, _ = soundfile.read(io.BytesIO(plain[0]["audio"]["bytes"]))
     assert len(samples) == plain[0]["num_samples"]
+
+
+def test_the_command_line_shows_and_exports_it(finished: Finished, tmp_path: Path) -> None:
+    def voicemill(*arguments: str) -> str:
+        result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "300"})
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    good = sum(code is None for code in finished.expected.values())
+    status = voicemill("status", finished.out)
+    assert f"{len(finished.expected)} planned, {len(finished.expected)} committed" in status
+    assert "whole        yes" in status
+    assert "voicemill-standin-random@" in status
+    assert "uri_not_found" in voicemill("results", finished.out)
+    listed = list(
+        csv.DictReader(io.StringIO(voicemill("results", finished.out, "--format", "csv", "--failed")))
+    )
+    assert {int(row["row"]): row["error_code"] for row in listed} == {
+        row: code for row, code in finished.expected.items() if code
+    }
+    voicemill(
+        "results",
+        finished.out,
+        "--format",
+        "parquet",
+        "--all-columns",
+        "--output",
+        str(tmp_path / "all.parquet"),
+    )
+    assert pq.read_table(tmp_path / "all.parquet").equals(read_results(finished.out))
+    assert f"{good} files" in voicemill("export", finished.out, "--to", str(tmp_path / "audio"))
+    files = sorted((tmp_path / "audio").glob("*.flac"))
+    assert len(files) == good
+    for file in files:
+        assert soundfile.info(file).samplerate == 24_000
 
 
 def test_running_again_changes_nothing(finished: Finished) -> None:

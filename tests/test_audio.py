@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.audio import MAX_CHANNELS, Waveform, decode_audio, encode_flac, from_int16, resample, to_int16
+from pipeline.errors import RowError
+
+
+def file_of(samples: np.ndarray, rate: int = 16_000, **options: str) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, **{"format": "WAV", "subtype": "FLOAT", **options})
+    return buffer.getvalue()
+
+
+def sine(hertz: float, rate: int, seconds: float = 1.0, phase: float = 0.0) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate + phase).astype(np.float32)
+
+
+def code_of(data: bytes, **options: float) -> str:
+    with pytest.raises(RowError) as caught:
+        decode_audio(data, **options)
+    assert "\n" not in caught.value.message
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    "kind", [{"format": "WAV", "subtype": "PCM_16"}, {"format": "FLAC", "subtype": "PCM_16"}]
+)
+def test_files_come_back_as_float_samples(kind: dict[str, str]) -> None:
+    waveform = decode_audio(file_of(np.array([0.0, 0.5, -0.5, -1.0], np.float32), 8000, **kind))
+    assert waveform.sample_rate == 8000
+    assert waveform.duration_s == 4 / 8000
+    assert np.allclose(waveform.samples, [0.0, 0.5, -0.5, -1.0], atol=1 / 32767)
+
+
+def test_channels_are_averaged() -> None:
+    assert np.allclose(decode_audio(file_of(np.array([[0.2, 0.4], [1.0, -1.0]]))).samples, [0.3, 0.0])
+
+
+def test_what_cannot_be_read_has_a_code() -> None:
+    assert code_of(b"") == "audio_empty"
+    assert code_of(file_of(np.zeros(0, np.float32))) == "audio_empty"
+    assert code_of(b"this is no audio at all") == "audio_unreadable"
+    assert code_of(file_of(np.zeros((10, MAX_CHANNELS + 1), np.float32))) == "audio_too_many_channels"
+
+
+def test_a_long_file_is_not_unpacked_beyond_the_bound() -> None:
+    # digital silence: an hour is a few kilobytes of FLAC and 230 MB of floats
+    hour = file_of(np.zeros(3600 * 16_000, np.int16), format="FLAC", subtype="PCM_16")
+    assert code_of(hour, max_duration_s=30.0) == "audio_too_long"
+    exact = file_of(np.zeros(16_000, np.float32))
+    assert decode_audio(exact, max_duration_s=1.0).duration_s == 1.0
+    assert code_of(file_of(np.zeros(16_001, np.float32)), max_duration_s=1.0) == "audio_too_long"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(24_000, 16_000), (16_000, 24_000), (44_100, 16_000), (8_000, 24_000)]
+)
+def test_a_tone_keeps_its_pitch_and_level(before: int, after: int) -> None:
+    made = resample(Waveform(sine(440, before), before), after)
+    assert made.sample_rate == after
+    assert len(made.samples) == after
+    middle = slice(after // 10, -after // 10)  # the filter meets silence at the ends
+    assert np.abs(made.samples[middle] - sine(440, after)[middle]).max() < 2e-3
+
+
+def test_what_the_new_rate_cannot_hold_is_gone() -> None:
+    made = resample(Waveform(sine(11_000, 24_000), 24_000), 16_000)  # above 8 kHz, the new Nyquist frequency
+    assert np.abs(made.samples[1600:-1600]).max() < 0.01
+
+
+def test_flac_is_16_bit_and_clips_beyond_full_scale() -> None:
+    data = encode_flac(Waveform(np.array([0.25, 1.7, -3.0], np.float32), 24_000))
+    info = soundfile.info(io.BytesIO(data))
+    assert (info.format, info.subtype, info.samplerate) == ("FLAC", "PCM_16", 24_000)
+    assert np.allclose(decode_audio(data).samples, [0.25, 1.0, -1.0], atol=1e-4)
+
+
+def test_int16_and_back() -> None:
+    whole = np.arange(-32767, 32768, dtype=np.int16)
+    assert np.array_equal(to_int16(from_int16(whole)), whole)
