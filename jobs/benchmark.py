@@ -21,8 +21,9 @@ import torch
 from pipeline.audio import Waveform, decode_audio, resample
 from pipeline.codecs import load_codec
 from pipeline.commit import parquet_bytes
+from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import load_checkpoint
-from pipeline.engine.transformers_engine import GenerationItem, Sampling, TransformersEngine
+from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.manifest import read_manifest
 from pipeline.records import SAMPLE_ROW, SpeakerPrompt, SynthesisRequest, to_table
 from pipeline.stages.check_request import RequestChecker

@@ -1,7 +1,7 @@
 """The main job: a manifest of (reference, text) rows to scored speech.
 
 python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]
-    ray job submit -- python -m jobs.clone_voices s3://b/m.csv s3://b/run resources.ray_address=auto
+    ray job submit -- python -m jobs.clone_voices s3://bucket/m.csv s3://bucket/run
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from pipeline import steps
 from pipeline.config import RunConfig, load_config
+from pipeline.errors import ConfigError
 
 
 def clone_voices(
@@ -44,6 +45,14 @@ def resume(out: str, config: RunConfig, console: Console) -> dict[str, Any]:
         return steps.finish(session)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    if len(sys.argv) < 3:
+        raise ConfigError("usage: python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]")
     summary = clone_voices(sys.argv[1], sys.argv[2], load_config(None, sys.argv[3:]), Console())
-    sys.exit(1 if summary["failed"] else 0)
+    return 1 if summary["failed"] else 0
+
+
+if __name__ == "__main__":
+    from pipeline.cli import reported
+
+    sys.exit(reported(main))

@@ -10,8 +10,8 @@ import sys
 from rich.console import Console
 
 from jobs.clone_voices import clone_voices
+from pipeline.cli import reported
 from pipeline.config import load_config
-from pipeline.errors import VoicemillError
 from pipeline.results import LIGHT_COLUMNS, read_results
 from pipeline.views import print_summary, results_table
 
@@ -23,11 +23,7 @@ BROKEN = "broken-on-purpose"
 def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     config = load_config(None, ["output.audio_files=true", "output.shard_rows=4", *sys.argv[1:]])
-    try:
-        summary = clone_voices(MANIFEST, OUT, config, console)
-    except VoicemillError as error:
-        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
-        return error.exit_code
+    summary = clone_voices(MANIFEST, OUT, config, console)
     rows = read_results(OUT, LIGHT_COLUMNS).to_pylist()
     console.print(results_table(rows))
     print_summary(console, summary, OUT)
@@ -44,4 +40,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

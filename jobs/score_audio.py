@@ -12,6 +12,7 @@ from rich.console import Console
 
 from pipeline import steps
 from pipeline.config import RunConfig, load_config
+from pipeline.errors import ConfigError
 
 
 def score_audio(
@@ -26,6 +27,14 @@ def score_audio(
         return steps.finish(session)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    if len(sys.argv) < 3:
+        raise ConfigError("usage: python -m jobs.score_audio SOURCE OUT [section.key=value ...]")
     summary = score_audio(sys.argv[1], sys.argv[2], load_config(None, sys.argv[3:]), Console())
-    sys.exit(1 if summary["failed"] else 0)
+    return 1 if summary["failed"] else 0
+
+
+if __name__ == "__main__":
+    from pipeline.cli import reported
+
+    sys.exit(reported(main))

@@ -6,7 +6,6 @@ Every callable here takes and gives one shard as one Arrow table; the rules that
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from pipeline.records import (
     to_table,
 )
 from pipeline.run import Run
+from pipeline.stages.each_row import as_row_error, one_by_one_if_needed
 from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip
 from pipeline.stages.load_prompt import load_planned_prompt
 
@@ -49,9 +49,9 @@ class ProgressBoard:
     def __init__(self) -> None:
         self._stages: dict[str, dict[str, float]] = {}
 
-    def add(self, stage: str, rows: int, failed: int, audio_s: float, busy_s: float) -> None:
-        counts = self._stages.setdefault(stage, {"rows": 0, "failed": 0, "audio_s": 0.0, "busy_s": 0.0})
-        for name, value in (("rows", rows), ("failed", failed), ("audio_s", audio_s), ("busy_s", busy_s)):
+    def add(self, stage: str, rows: int, failed: int, audio_s: float) -> None:
+        counts = self._stages.setdefault(stage, {"rows": 0, "failed": 0, "audio_s": 0.0})
+        for name, value in (("rows", rows), ("failed", failed), ("audio_s", audio_s)):
             counts[name] += value
 
     def read(self) -> dict[str, dict[str, float]]:
@@ -70,11 +70,10 @@ class Reporter:
     ) -> pa.Table:
         rows = table.to_pylist()
         failed_before = sum(map(is_failed, rows))
-        start = time.perf_counter()
         out = list(work(rows))
         failed = sum(map(is_failed, out)) - failed_before
         audio_s = sum(row.get("duration_s") or 0.0 for row in out)
-        self.board.add.remote(self.stage, len(out), failed, audio_s, time.perf_counter() - start)
+        self.board.add.remote(self.stage, len(out), failed, audio_s)
         return to_table(out, schema)
 
 
@@ -93,8 +92,9 @@ class Chain:
 class EncodePrompts:
     """[prompt_id, prompt_audio, prompt_text, language] -> cache entries and PROMPT_OUTCOME rows."""
 
-    def __init__(self, run: Run, cache: PromptCache, board: Any, device: str, evaluator_device: str) -> None:
+    def __init__(self, run: Run, cache: PromptCache, board: Any, devices: tuple[str, str, str]) -> None:
         config = run.config
+        device, transcriber_device, speaker_device = devices
         self._cache, self._check = cache, config.check
         self._report = Reporter(board, "encode_prompt")
         self._codec = (
@@ -104,10 +104,10 @@ class EncodePrompts:
         )
         evaluation = config.evaluation
         self._speaker = load_speaker_encoder(
-            evaluation.speaker_encoder, evaluation.speaker_encoder_revision, evaluator_device
+            evaluation.speaker_encoder, evaluation.speaker_encoder_revision, speaker_device
         )
         self._transcriber = load_transcriber(
-            evaluation.transcriber, evaluation.transcriber_revision, evaluator_device
+            evaluation.transcriber, evaluation.transcriber_revision, transcriber_device
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -121,16 +121,22 @@ class EncodePrompts:
                 clips.append(self._clip(row))
             except RowError as error:
                 outcomes.append(_outcome(row["prompt_id"], error))
-        encoded = encode_prompts(clips, self._codec, self._speaker, self._transcriber)
+        encoded = one_by_one_if_needed(
+            clips, lambda some: encode_prompts(some, self._codec, self._speaker, self._transcriber)
+        )
         for clip, prompt in zip(clips, encoded, strict=True):
             if isinstance(prompt, SpeakerPrompt):
                 self._cache.put(prompt)
-            outcomes.append(_outcome(clip.prompt_id, prompt if isinstance(prompt, RowError) else None))
+            outcomes.append(_outcome(clip.prompt_id, prompt if isinstance(prompt, Exception) else None))
         return outcomes
 
     def _clip(self, row: Row) -> ReferenceClip:
         loaded = load_planned_prompt(
-            row["prompt_audio"], row["prompt_id"], row["prompt_text"], self._check.max_prompt_bytes
+            row["prompt_audio"],
+            row["prompt_id"],
+            row["prompt_text"],
+            row["language"],
+            self._check.max_prompt_bytes,
         )
         return reference_clip(
             row["prompt_id"], row["prompt_text"], row["language"], loaded.data, self._check.max_prompt_s
@@ -167,7 +173,7 @@ class PackSamples:
                 shard.name, packed, _attempt_id(), {"failed": _failures(packed)}
             )
         else:
-            self._report.board.add.remote("pack_sample", committed.rows, 0, 0.0, 0.0)
+            self._report.board.add.remote("pack_sample", committed.rows, 0, 0.0)
         return self._run.samples.read_table(committed)
 
 
@@ -175,8 +181,9 @@ class GenerateCodes:
     def __init__(self, run: Run, board: Any, device: str) -> None:
         import torch
 
+        from pipeline.engine.base import Sampling
         from pipeline.engine.checkpoint import load_checkpoint
-        from pipeline.engine.transformers_engine import Sampling, TransformersEngine
+        from pipeline.engine.transformers_engine import TransformersEngine
 
         model, sampling = run.config.model, run.config.sampling
         if device == "cpu":
@@ -191,7 +198,9 @@ class GenerateCodes:
         )
         self._report = Reporter(board, "generate_codes")
         self._engine = TransformersEngine(
-            checkpoint, sampling=Sampling(sampling.temperature, sampling.top_p, sampling.top_k)
+            checkpoint,
+            sampling=Sampling(sampling.temperature, sampling.top_p, sampling.top_k),
+            batch_size=model.batch_size,
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -315,11 +324,12 @@ def _shards(table: pa.Table) -> list[PlannedShard]:
     return [PlannedShard(r["shard"], r["part"], r["row_group"], r["rows"]) for r in table.to_pylist()]
 
 
-def _outcome(prompt_id: str, error: RowError | None) -> Row:
+def _outcome(prompt_id: str, error: Exception | None) -> Row:
+    fault = None if error is None else as_row_error(error)
     return {
         "prompt_id": prompt_id,
-        "error_code": None if error is None else error.code,
-        "error_message": None if error is None else error.message,
+        "error_code": None if fault is None else fault.code,
+        "error_message": None if fault is None else fault.message,
     }
 
 

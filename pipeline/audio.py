@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.errors import RowError
 
 WHISPER_SAMPLE_RATE = 16_000
 MAX_CHANNELS = 8
+_MAX_RATIO_PRODUCT = 1_000_000  # 11,025 to 24,000 Hz is 47,040
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,21 @@ def decode_audio(data: bytes, *, max_duration_s: float | None = None) -> Wavefor
     return Waveform(frames.mean(axis=1, dtype=np.float32), sample_rate)
 
 
+def can_resample(before: int, after: int) -> bool:
+    """Whether the filter between two rates fits: it grows with the product of their ratio's two terms."""
+    common = math.gcd(before, after)
+    return (before // common) * (after // common) <= _MAX_RATIO_PRODUCT
+
+
 def resample(waveform: Waveform, sample_rate: int) -> Waveform:
-    """Windowed-sinc resampling by torchaudio (Kaiser window, its `kaiser_best` settings)."""
+    """Windowed-sinc resampling by torchaudio (Kaiser window, its `kaiser_best` settings).
+
+    Raises RowError `audio_odd_sample_rate` (44,101 Hz to 24 kHz would take gigabytes).
+    """
     if waveform.sample_rate == sample_rate:
         return waveform
+    if not can_resample(waveform.sample_rate, sample_rate):
+        raise RowError("audio_odd_sample_rate", f"{waveform.sample_rate} Hz: resample it to a usual rate")
     import torch
     from torchaudio.functional import resample as sinc_resample
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +17,7 @@ from rich.console import Console
 
 from pipeline import __version__
 from pipeline.config import RunConfig, load_config
-from pipeline.errors import ConfigError, VoicemillError
+from pipeline.errors import ConfigError, VoicemillError, printable
 
 app = typer.Typer(
     name="voicemill",
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 out_console = Console(soft_wrap=False)
 err_console = Console(stderr=True)
+_INTERRUPTED = 130
 
 Manifest = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")
@@ -44,7 +47,7 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated."),
 ]
-Format = Annotated[str | None, typer.Option(help="csv, jsonl, parquet or meta; by default from the name.")]
+Format = Annotated[str | None, typer.Option(help="csv, jsonl, parquet or lst; by default from the name.")]
 Strict = Annotated[
     bool, typer.Option(help="Refuse the whole manifest if any row is bad, before anything is spent.")
 ]
@@ -127,7 +130,12 @@ def generate(run_uri: RunUri, config: JobFile = None, set_: Assignments = None) 
     from jobs.clone_voices import resume
     from pipeline.run import config_of_run
 
-    _end(resume(run_uri, config_of_run(run_uri, _settings(config, set_).resources), out_console), run_uri)
+    given = _settings(config, set_)
+    if replace(given, resources=RunConfig().resources) != RunConfig():
+        raise ConfigError(
+            "generate keeps the settings its run was started with; only [resources] may be given"
+        )
+    _end(resume(run_uri, config_of_run(run_uri, given.resources), out_console), run_uri)
 
 
 @app.command()
@@ -165,7 +173,7 @@ def results(
     run_uri: RunUri,
     format: Annotated[str, typer.Option(help="table, csv, jsonl or parquet.")] = "table",
     output: Annotated[
-        Path | None, typer.Option("--output", help="File to write; by default the terminal.")
+        str | None, typer.Option("--output", help="File to write, a path or URI; by default the terminal.")
     ] = None,
     all_columns: Annotated[
         bool, typer.Option("--all-columns", help="With audio and codes (Parquet only).")
@@ -193,7 +201,9 @@ def export(
     Example: `voicemill export runs/demo --to dubbed/`
     """
     from pipeline.results import export_audio
+    from pipeline.run import read_run
 
+    read_run(run_uri)
     report = export_audio(run_uri, to)
     out_console.print(
         f"{report.files} files in {to}, {report.skipped} rows without audio; see metadata.csv there"
@@ -245,36 +255,45 @@ def _settings(config: Path | None, assignments: list[str] | None) -> RunConfig:
 
 
 def main() -> None:
-    """Console script. Typed errors become one line; `--debug` shows the traceback."""
-    debug = "--debug" in sys.argv
+    """Console script."""
+    if "--debug" in sys.argv:  # wherever it stands
+        sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
+    sys.exit(reported(_run_app, debug="--debug" in sys.argv))
+
+
+def reported(work: Callable[[], int], debug: bool = False) -> int:
+    """`work`'s exit code. What it raises becomes one line on stderr and the code of its kind."""
     try:
-        app()
+        return work()
     except VoicemillError as error:
         if debug:
             raise
-        err_console.print(f"voicemill: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
-        sys.exit(error.exit_code)
+        _complain(str(error))
+        return error.exit_code
     except KeyboardInterrupt:
-        err_console.print("voicemill: stopped; the same command goes on from here", highlight=False)
-        sys.exit(3)
+        _complain("stopped; the same command goes on from here")
+        return 3
     except Exception as error:
         if debug:
             raise
-        err_console.print(
-            f"voicemill: broke off: {type(error).__name__}: {last_line(error)}; the same command goes on "
-            "from what is committed (--debug shows the traceback)",
-            style="red",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
-        sys.exit(3)
+        said = " ".join(str(error).split())[:300]
+        _complain(f"broke off: {type(error).__name__}: {said}; the same command goes on (--debug: traceback)")
+        return 3
 
 
-def last_line(error: Exception) -> str:
-    """Ray wraps a worker's error in its whole traceback; the last line is what it says."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip()[:500] if lines else ""
+def _run_app() -> int:
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        return end.code if isinstance(end.code, int) else 0
+    return 0
+
+
+def _complain(said: str) -> None:
+    text = f"voicemill: {printable(said)}"
+    err_console.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

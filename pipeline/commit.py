@@ -16,7 +16,6 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ ROW_GROUP_ROWS = 64  # a row group holds tens of MB of audio at most, and is rea
 _DICTIONARY_BYTES = 256 * 2**20
 _READERS = 8
 _SHARD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DATA_KEY = re.compile(r"data/[A-Za-z0-9_-]{1,64}/[0-9a-f]{64}\.parquet")
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -135,16 +135,16 @@ class ShardLog:
             )
         return table
 
-    def remove_orphans(self, keep: AbstractSet[str] = frozenset()) -> list[str]:
-        """Deletes the data objects that no commit names and `keep` does not hold; returns their keys.
+    def remove_orphans(self) -> list[str]:
+        """Deletes the data objects that no commit names; returns their keys. Other files are not ours.
 
         Only while nobody writes: an object that waits for its commit looks the same.
         """
         prefix = f"{self.prefix}/" if self.prefix else ""
         # listed first: what is committed meanwhile is then seen among the commits
         stored = [key.removeprefix(prefix) for key in self.store.list(self._path("data"))]
-        named = {commit.key for commit in self.commits()} | keep
-        orphans = [key for key in stored if key not in named]
+        named = {commit.key for commit in self.commits()}
+        orphans = [key for key in stored if _DATA_KEY.fullmatch(key) and key not in named]
         for key in orphans:
             self.store.delete(self._path(key))
         return orphans

@@ -25,9 +25,14 @@ class ModelConfig:
     codec_revision: str | None = None
     prompt_style: Literal["document", "original"] = "document"
     semantic: Literal["auto", "on", "off"] = "auto"  # the Whisper pathway
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     cpu_threads: int = 1  # of the engine on a CPU; sums may round differently with another number
+    batch_size: int = 8  # rows that are generated together
+
+    def __post_init__(self) -> None:
+        _require(self.cpu_threads >= 1, "model.cpu_threads", self.cpu_threads, "at least 1")
+        _require(self.batch_size >= 1, "model.batch_size", self.batch_size, "at least 1")
 
     @property
     def codec_spec(self) -> str:
@@ -61,6 +66,12 @@ class CheckConfig:
     max_prompt_s: float = 30.0
     max_prompt_bytes: int = 64 * 2**20
 
+    def __post_init__(self) -> None:
+        _require(self.max_text_chars >= 1, "check.max_text_chars", self.max_text_chars, "at least 1")
+        _require(self.max_prompt_bytes >= 1, "check.max_prompt_bytes", self.max_prompt_bytes, "at least 1")
+        longest = self.max_prompt_s
+        _require(0 < self.min_prompt_s <= longest, "check.min_prompt_s", self.min_prompt_s, f"0 to {longest}")
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
@@ -83,8 +94,7 @@ class OutputConfig:
 class ResourceConfig:
     """Pool sizes (0: chosen from the cluster's size) and the share of a GPU each actor takes."""
 
-    ray_address: str | None = None  # none: a private Ray on this machine
-    num_cpus: int = 0  # of that private Ray
+    num_cpus: int = 0  # of a private Ray; none is started where RAY_ADDRESS names a cluster
     packer_actors: int = 0
     engine_actors: int = 0
     codec_actors: int = 0
@@ -97,6 +107,14 @@ class ResourceConfig:
     prompt_cache: str | None = None  # none: `.prompt-cache` beside the run
     assumed_speed: float = 20.0  # audio seconds per second and engine, for the estimate only
     check_threads: int = 16
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, int | float):
+                _require(value >= 0, f"resources.{name}", value, "0 or more")
+        _require(self.assumed_speed > 0, "resources.assumed_speed", self.assumed_speed, "above 0")
+        _require(self.check_threads >= 1, "resources.check_threads", self.check_threads, "at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +212,7 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
             if target is int and float(value) != int(float(value)):
                 raise ValueError
             return int(value) if target is int else float(value)
-    except (KeyError, ValueError) as error:
+    except (KeyError, OverflowError, ValueError) as error:
         raise ConfigError(f"{name} = {value!r}: expected {target.__name__}") from error
     if not isinstance(value, str):
         raise ConfigError(f"{name} = {value!r}: expected text")

@@ -12,6 +12,15 @@ VoicemillError
 
 from __future__ import annotations
 
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """Text for a terminal or a log: characters that it would obey (escapes, bidi marks) are written out."""
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf") else ascii(c)[1:-1] for c in text
+    )
+
 
 class VoicemillError(Exception):
     """One line that says what, which row or key, and what to do."""

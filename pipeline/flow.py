@@ -20,7 +20,7 @@ from typing import Any
 
 # Read when ray is imported. Without the first it rebuilds the environment for its workers under `uv run`.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-if "ray" not in sys.modules:
+if "ray" not in sys.modules and "RAY_ADDRESS" not in os.environ:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ side writes past Python's logging
 
@@ -29,9 +29,17 @@ import ray
 from ray._private import ray_constants
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from pipeline import actors, errors
+from pipeline import actors
 from pipeline.config import ResourceConfig
-from pipeline.errors import EngineFatalError, RowError, StorageError, VoicemillError
+from pipeline.errors import (
+    CheckpointError,
+    ConfigError,
+    EngineFatalError,
+    RowError,
+    RunConflictError,
+    StorageError,
+    VoicemillError,
+)
 from pipeline.plan import PlannedShard
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import Row
@@ -57,12 +65,12 @@ class Cluster:
 
 
 def start_ray(resources: ResourceConfig) -> Cluster:
-    """Connects to the configured cluster, or starts a private Ray that only this machine can reach."""
+    """Connects to the cluster of `RAY_ADDRESS`, or starts a private Ray that only this machine can reach."""
     ours = not ray.is_initialized()
     if ours:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if resources.ray_address is not None:
-            ray.init(address=resources.ray_address, **quiet)
+        if "RAY_ADDRESS" in os.environ:
+            ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
         else:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # of this Ray alone; in no file
             # Ray binds to every interface on Linux; this is its own switch for loopback (macOS, Windows)
@@ -109,7 +117,12 @@ def encode_prompts(
     """Every voice that the cache lacks, once each. Returns those that could not be encoded."""
     if not prompts:
         return {}
-    resources, evaluators = run.config.resources, _evaluator_device(run, cluster)
+    resources, evaluation = run.config.resources, run.config.evaluation
+    devices = (
+        run.identity.device,
+        evaluator_device(evaluation.transcriber, cluster),
+        evaluator_device(evaluation.speaker_encoder, cluster),
+    )
     voices = ray.data.from_arrow(
         [
             pa.Table.from_pylist(list(prompts[i : i + _PROMPTS_PER_BLOCK]), schema=_VOICE)
@@ -118,9 +131,9 @@ def encode_prompts(
     )
     encode = Stage(
         actors.EncodePrompts,
-        (run, cache, board, run.identity.device, evaluators),
+        (run, cache, board, devices),
         pool=resources.codec_actors or max(1, cluster.gpus),
-        gpu_share=resources.codec_gpu_share + resources.transcriber_gpu_share,
+        gpu_share=resources.codec_gpu_share + resources.transcriber_gpu_share + resources.speaker_gpu_share,
     )
     return {
         row["prompt_id"]: RowError(row["error_code"], row["error_message"])
@@ -178,14 +191,17 @@ def score(work: Work) -> Iterator[Row]:
 
 def _listen_and_commit(utterances: Dataset, work: Work) -> Iterator[Row]:
     run, resources, cluster = work.run, work.run.config.resources, work.cluster
-    device = _evaluator_device(run, cluster)
-    on_gpu = device == "cuda"
+    evaluation = run.config.evaluation
     stages = []
-    if run.config.evaluation.transcriber != "none":
+    if evaluation.transcriber != "none":
+        device = evaluator_device(evaluation.transcriber, cluster)
+        on_gpu = device == "cuda"
         pool = resources.transcriber_actors or max(1, cluster.gpus if on_gpu else cluster.cpus // 2)
         share = resources.transcriber_gpu_share if on_gpu else 0.0
         stages.append(Stage(actors.Transcribe, (run, work.board, device), pool, share))
-    if run.config.evaluation.speaker_encoder != "none":
+    if evaluation.speaker_encoder != "none":
+        device = evaluator_device(evaluation.speaker_encoder, cluster)
+        on_gpu = device == "cuda"
         pool = resources.speaker_actors or max(1, cluster.gpus if on_gpu else cluster.cpus // 8)
         share = resources.speaker_gpu_share if on_gpu else 0.0
         stages.append(Stage(actors.EmbedSpeaker, (run, work.board, device), pool, share))
@@ -252,17 +268,16 @@ def worker_error(text: str) -> VoicemillError:
     found = re.findall(r"^(?:pipeline\.\w+\.)(\w+): (.+)$", text, re.MULTILINE)
     if found:
         name, message = found[-1]
-        kind = getattr(errors, name, StorageError)
-        return kind(message) if issubclass(kind, VoicemillError) else StorageError(message)
+        kinds = (CheckpointError, ConfigError, EngineFatalError, RunConflictError, StorageError)
+        return {kind.__name__: kind for kind in kinds}.get(name, StorageError)(message)
     others = re.findall(r"^(\w+(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE)
     said = ": ".join(others[-1]) if others else text.strip().splitlines()[-1]
     return EngineFatalError(f"a worker failed ({said[:300]}); run the same command again to go on")
 
 
-def _evaluator_device(run: Run, cluster: Cluster) -> str:
+def evaluator_device(spec: str, cluster: Cluster) -> str:
     """The embedded evaluators stay on the CPU."""
-    embedded = run.config.evaluation.transcriber.startswith(("demo:", "none"))
-    return "cpu" if embedded or not cluster.gpus else "cuda"
+    return "cuda" if cluster.gpus and spec != "none" and not spec.startswith("demo:") else "cpu"
 
 
 def _shards(todo: Sequence[PlannedShard]) -> Dataset:

@@ -51,6 +51,8 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
     part_number = len(list(store.list("plan")))
     added = 0
     for chunk in _chunks(_unplanned(rows, known), PART_ROWS):
+        if store.exists("_SUCCESS"):  # a run that had ended is open again, before it has anything to do
+            store.delete("_SUCCESS")
         chunk.sort(key=lambda row: (row.get("prompt_id") or "", -size_of(row), row["row"]))
         if not store.create(f"plan/{part_number:05d}.parquet", _part_bytes(chunk, shard_rows)):
             raise RunConflictError(
@@ -94,25 +96,22 @@ def planned_prompts(store: Store) -> Iterator[Row]:
                 yield row
 
 
-def _known_rows(store: Store) -> dict[bytes, dict[bytes, int]]:
-    """id hash -> content key -> how many rows have it. Failed twins of an id are rows, too."""
-    known: dict[bytes, dict[bytes, int]] = {}
+def _known_rows(store: Store) -> dict[bytes, bytes]:
+    """Hash of every planned id -> its row's content key. Ids are unique, those of bad rows included."""
+    known: dict[bytes, bytes] = {}
     for table in _columns(store, ["utterance_id", "content_key"]):
         for utterance_id, key in zip(*(table.column(i).to_pylist() for i in range(2)), strict=True):
-            counts = known.setdefault(_id_hash(utterance_id), {})
-            counts[key] = counts.get(key, 0) + 1
+            known[_id_hash(utterance_id)] = key
     return known
 
 
-def _unplanned(rows: Iterable[Row], known: dict[bytes, dict[bytes, int]]) -> Iterator[Row]:
+def _unplanned(rows: Iterable[Row], known: dict[bytes, bytes]) -> Iterator[Row]:
     for row in rows:
         key = content_key(row)
         planned = known.get(_id_hash(row["utterance_id"]))
-        if planned is not None and planned.get(key, 0) > 0:
-            planned[key] -= 1
-        elif planned is None or row.get("error_code") == "duplicate_id":
+        if planned is None:
             yield {**row, "content_key": key}
-        else:
+        elif planned != key:
             raise RunConflictError(
                 f"row {row['row']}: id {row['utterance_id']!r} was planned in this run with other content; "
                 "give the row a new id, or run into a new --out"

@@ -21,7 +21,7 @@ from pipeline.stages.check_prompt import PromptLimits, check_prompt
 from pipeline.stages.check_request import CheckedRow, RequestChecker
 from pipeline.stages.load_prompt import load_prompt, prompt_id
 from pipeline.storage import open_uri
-from pipeline.uris import resolve_uri
+from pipeline.uris import resolve_uri, shown
 
 _CHUNK_ROWS = 4096
 
@@ -41,10 +41,6 @@ class PreflightReport:
     voices: set[str] = field(default_factory=set)  # prompt ids of good rows
     speech_s: float = 0.0  # estimated length of what the good rows will say
     warnings: list[str] = field(default_factory=list)
-
-    @property
-    def good_rows(self) -> int:
-        return self.rows - self.bad_rows
 
 
 class Preflight:
@@ -73,7 +69,7 @@ class Preflight:
         )
         threads = ThreadPoolExecutor(self.config.resources.check_threads)
         with self._open() as file, threads as pool:
-            reader = read_manifest(file, self.manifest_uri, self._format, required=self._required)
+            reader = read_manifest(file, shown(self.manifest_uri), self._format, required=self._required)
             checked = map(checker.check, reader)
             while chunk := list(islice(checked, _CHUNK_ROWS)):
                 self._look_at_prompts(chunk, pool)
@@ -84,7 +80,7 @@ class Preflight:
     def _open(self) -> BinaryIO:
         try:
             return open_uri(self.manifest_uri)
-        except StorageError as error:
+        except (RowError, StorageError) as error:
             raise ManifestError(str(error)) from error
 
     def _look_at_prompts(self, chunk: Sequence[CheckedRow], pool: ThreadPoolExecutor) -> None:
@@ -114,7 +110,7 @@ class Preflight:
                 fault for fault in verdict.faults if fault.code not in {f.code for f in checked.faults}
             ]
             if verdict.audio_sha256 is not None and not faults:
-                row["prompt_id"] = prompt_id(verdict.audio_sha256, row["prompt_text"])
+                row["prompt_id"] = prompt_id(verdict.audio_sha256, row["prompt_text"], row["language"])
         if row["audio_uri"] is not None:
             try:
                 row["audio_uri"] = resolve_uri(self.manifest_uri, row["audio_uri"])

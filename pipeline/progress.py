@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+log = logging.getLogger(__name__)
 Board = Mapping[str, Mapping[str, float]]
 _LIVE_EVERY_S = 0.5
 _PLAIN_EVERY_S = 10.0
@@ -36,16 +38,24 @@ class Progress:
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
     def __enter__(self) -> Progress:
-        self._thread.start()
+        if self._totals:
+            self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._totals:
+            self._thread.join()
 
     def _show(self) -> None:
+        try:
+            self._show_until_stopped()
+        except Exception:  # the run itself says what broke; its display only goes dark
+            log.debug("the progress display ended", exc_info=True)
+
+    def _show_until_stopped(self) -> None:
         if not self._console.is_terminal:
             while not self._stop.wait(_PLAIN_EVERY_S):
                 self._console.print(plain_line(self._view()), highlight=False, soft_wrap=True)

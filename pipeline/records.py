@@ -145,15 +145,6 @@ CODES = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SynthesizedUtterance:
-    """Audio as a file's bytes (FLAC)."""
-
-    audio: bytes
-    sample_rate: int
-    num_samples: int
-
-
 # the form that Hugging Face `datasets` reads as an Audio feature
 AUDIO_STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 UTTERANCE = pa.schema(
@@ -176,29 +167,7 @@ class ErrorCounts:
     reference_length: int
 
 
-@dataclass(frozen=True, slots=True)
-class UtteranceScores:
-    """What the evaluators heard. A score that could not be made is null and `unscored_reason` says why."""
-
-    hypothesis: str | None
-    wer: float | None
-    wer_substitutions: int | None
-    wer_deletions: int | None
-    wer_insertions: int | None
-    wer_reference_words: int | None
-    cer: float | None
-    cer_substitutions: int | None
-    cer_deletions: int | None
-    cer_insertions: int | None
-    cer_reference_chars: int | None
-    similarity: float | None
-    unscored_reason: str | None
-    transcriber: str
-    speaker_encoder: str
-    normalizer: str
-    protocol: str
-
-
+# what the evaluators heard; a score that could not be made is null and `unscored_reason` says why
 SCORES = pa.schema(
     [
         ("hypothesis", pa.string()),

@@ -20,11 +20,20 @@ from typing import Any
 from pipeline import __version__
 from pipeline.commit import ShardLog
 from pipeline.config import ResourceConfig, RunConfig, config_from_dict, differences, fingerprint
-from pipeline.errors import RunConflictError
+from pipeline.errors import ConfigError, RunConflictError
 from pipeline.storage import ObjectMissing, Store, open_store
+from pipeline.uris import shown
 
 # a new version of any of these may round or sample differently
-_PINNED = ("torch", "torchaudio", "transformers", "descript-audio-codec", "pocketsphinx", "resemblyzer")
+_PINNED = (
+    "torch",
+    "torchaudio",
+    "transformers",
+    "descript-audio-codec",
+    "pocketsphinx",
+    "resemblyzer",
+    "jiwer",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Identity:
     codec: str
     engine: str
     device: str
+    evaluator_devices: str  # transcriber, speaker encoder
     transcriber: str
     speaker_encoder: str
     settings: dict[str, Any]
@@ -46,8 +56,11 @@ class Identity:
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The settings that change results. Names of models are left out: their ids stand for them."""
     settings = config.to_dict()
-    del settings["resources"]
+    del settings["resources"], settings["evaluation"], settings["output"]["audio_files"]
+    for name in ("checkpoint", "revision", "codec", "codec_revision", "device"):
+        del settings["model"][name]
     return settings
 
 
@@ -87,10 +100,13 @@ def open_run(uri: str, config: RunConfig, identity: Identity, manifest_uri: str)
     record = {
         "fingerprint": fingerprint(described),
         "identity": described,
-        "manifest": manifest_uri,
+        "settings": {k: v for k, v in config.to_dict().items() if k != "resources"},
+        "manifest": shown(manifest_uri),
         "resources": config.to_dict()["resources"],
         "created_unix_s": int(time.time()),
     }
+    if not store.exists("run.json") and (other := next(store.list(), None)) is not None:
+        raise RunConflictError(f"{uri} holds {other} and no run; name an empty or a new folder")
     if not store.create("run.json", json.dumps(record, indent=2, sort_keys=True).encode()):
         existing = read_run(uri)
         if existing["fingerprint"] != record["fingerprint"]:
@@ -117,9 +133,11 @@ def read_run(uri: str) -> dict[str, Any]:
 
 def config_of_run(uri: str, resources: ResourceConfig) -> RunConfig:
     """The settings a run was started with, on the resources of today."""
-    settings = read_run(uri)["identity"]["settings"]
-    return replace(config_from_dict(settings), resources=resources)
+    return replace(config_from_dict(read_run(uri)["settings"]), resources=resources)
 
 
 def is_run(uri: str) -> bool:
-    return open_store(uri).exists("run.json")
+    try:
+        return open_store(uri).exists("run.json")
+    except ConfigError:  # a manifest may lie where no run can be written
+        return False

@@ -6,6 +6,7 @@ check_manifest -> start -> plan_rows -> encode_voices -> speak_shards | score_sh
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -61,16 +62,25 @@ def session(uri: str, manifest_uri: str, task: str, config: RunConfig, console: 
     identity = resolve_identity(task, config)  # before Ray: a wrong model is told at once
     cluster = flow.start_ray(config.resources)
     try:
-        run = open_run(uri, config, replace(identity, device=_device(config, cluster)), manifest_uri)
+        run = open_run(uri, config, _on_devices(identity, config, cluster), manifest_uri)
         cache_uri = config.resources.prompt_cache or f"{parent_uri(uri)}/.prompt-cache"
-        encoders = json.dumps([identity.codec, identity.speaker_encoder, identity.transcriber])
+        made_by = run.identity
+        encoders = json.dumps(
+            [
+                *(made_by.codec, made_by.speaker_encoder, made_by.transcriber),
+                *(made_by.device, made_by.evaluator_devices, sorted(made_by.versions.items())),
+            ]
+        )
         yield Session(run, cluster, PromptCache(open_store(cache_uri), encoders), console, {})
     finally:
         flow.stop_ray(cluster)
 
 
-def _device(config: RunConfig, cluster: flow.Cluster) -> str:
-    return cluster.device if config.model.device == "auto" else config.model.device
+def _on_devices(identity: Identity, config: RunConfig, cluster: flow.Cluster) -> Identity:
+    device = cluster.device if config.model.device == "auto" else config.model.device
+    specs = (config.evaluation.transcriber, config.evaluation.speaker_encoder)
+    evaluators = ", ".join(flow.evaluator_device(spec, cluster) for spec in specs)
+    return replace(identity, device=device, evaluator_devices=evaluators)
 
 
 def resolve_identity(task: str, config: RunConfig) -> Identity:
@@ -94,21 +104,28 @@ def resolve_identity(task: str, config: RunConfig) -> Identity:
         codec=codec_id,
         engine=engine,
         device=model.device,
+        evaluator_devices="",
         transcriber=_pinned(
-            "transcriber", transcriber_id(evaluation.transcriber, evaluation.transcriber_revision)
+            "transcriber",
+            transcriber_id(evaluation.transcriber, evaluation.transcriber_revision),
+            evaluation.transcriber_revision,
         ),
         speaker_encoder=_pinned(
             "speaker_encoder",
             speaker_encoder_id(evaluation.speaker_encoder, evaluation.speaker_encoder_revision),
+            evaluation.speaker_encoder_revision,
         ),
         settings=settings_of(config),
         versions=pinned_versions(),
     )
 
 
-def _pinned(name: str, evaluator: str | None) -> str:
-    if evaluator is None:
-        raise ConfigError(f"evaluation.{name} is a hub id: pin it with evaluation.{name}_revision=<commit>")
+def _pinned(name: str, evaluator: str | None, revision: str | None) -> str:
+    if evaluator is None or (revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision)):
+        raise ConfigError(
+            f"evaluation.{name} is a hub id: pin it with evaluation.{name}_revision=<40-digit commit>, "
+            "since a branch or tag can move"
+        )
     return evaluator
 
 
@@ -157,25 +174,26 @@ class FinishedRun:
     uri: str
 
     def rows(self) -> Iterator[Row]:
-        if not open_store(self.uri).exists("_SUCCESS"):
+        store = open_store(self.uri)
+        if not store.exists("_SUCCESS"):
             raise RunConflictError(f"{self.uri} is not finished; run it to its end before scoring it")
-        log = ShardLog(open_store(self.uri))
+        log = ShardLog(store)
         for commit in log.commits():
-            for row in log.read_table(commit, columns=PLANNED_ROW.names).to_pylist():
-                yield row | {"audio_uri": f"{self.uri}/{commit.key}#{row['row']}"}
+            for row in log.read_table(commit, columns=[*PLANNED_ROW.names, "num_samples"]).to_pylist():
+                if row["num_samples"] is not None:  # it failed while it was listened to, if at all
+                    row |= {"failed_stage": None, "error_code": None, "error_message": None}
+                yield row | {"audio_uri": f"{store.uri}/{commit.key}#{row['row']}"}
 
 
 def plan_rows(session: Session, source: RowSource) -> int:
-    """Plans what is not planned yet; a run that had ended is open again if there is any."""
-    store = session.run.store
-    added = extend_plan(store, source.rows(), session.run.config.output.shard_rows, _speech_s)
-    if added and store.exists("_SUCCESS"):
-        store.delete("_SUCCESS")
-    return added
+    """Plans what is not planned yet; returns how many rows that were."""
+    return extend_plan(session.run.store, source.rows(), session.run.config.output.shard_rows, _speech_s)
 
 
 def encode_voices(session: Session) -> None:
     """Fills the prompt cache; voices that cannot be encoded are kept for their rows to fail with."""
+    if not remaining_shards(session.run, session.run.results):
+        return
     known = session.cache.known()
     missing = [row for row in planned_prompts(session.run.store) if row["prompt_id"] not in known]
     board = flow.new_board()
@@ -187,7 +205,7 @@ def encode_voices(session: Session) -> None:
 
 def pack_shards(session: Session) -> dict[str, Any]:
     """Stops after the samples. Returns their row counts."""
-    todo = remaining_shards(session.run, session.run.samples)
+    todo = [shard for shard in remaining_shards(session.run, session.run.samples) if shard.rows]
     board = flow.new_board()
     with _progress(session, board, {"pack_sample": _rows(todo)}):
         _walk(flow.pack, session, todo, board)
@@ -213,8 +231,8 @@ def finish(session: Session) -> dict[str, Any]:
     if missing:
         raise StorageError(f"{run.uri}: {len(missing)} shards are not committed; run the same command again")
     commits = list(run.results.commits())
-    if not run.store.exists("_SUCCESS"):
-        run.results.remove_orphans({commit.key for commit in commits})
+    if run.results.success() is None:
+        run.results.remove_orphans()
         summary = summarise_run(run.uri)
         run.store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
         run.results.mark_success({"shards": len(commits), "rows": sum(commit.rows for commit in commits)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
@@ -16,7 +15,7 @@ from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
 from pipeline.engine.standin import NAME as STANDIN_NAME
 from pipeline.engine.standin import NOTE as STANDIN_NOTE
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, printable
 from pipeline.plan import planned_shards
 from pipeline.preflight import PreflightReport
 from pipeline.progress import duration
@@ -53,7 +52,7 @@ def print_preflight(console: Console, report: PreflightReport, config: RunConfig
     for code, count in report.faults.most_common():
         console.print(Text(f"  {code}: {count}"))
     for warning in report.warnings:
-        console.print(Text(f"warning: {warning}", "yellow"), soft_wrap=True)
+        console.print(Text(printable(f"warning: {warning}"), "yellow"), soft_wrap=True)
 
 
 def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
@@ -117,7 +116,7 @@ def print_status(console: Console, uri: str) -> None:
 
 
 def print_results(
-    console: Console, uri: str, format: str, output: Path | None, *, all_columns: bool, only_failed: bool
+    console: Console, uri: str, format: str, output: str | None, *, all_columns: bool, only_failed: bool
 ) -> None:
     if all_columns and format != "parquet":
         raise ConfigError(f"--all-columns carries bytes, which {format} cannot hold; use --format parquet")
@@ -151,14 +150,16 @@ def results_table(rows: list[Row]) -> Table:
         table.add_column(name, justify=justify, ratio=ratio, no_wrap=name != "text, and what was heard")  # type: ignore[arg-type]
     for row in rows:
         if row["status"] == "failed":
-            said = Text(f"{row['error_code']}: {row['error_message']}", "red")
+            said = Text(printable(f"{row['error_code']}: {row['error_message']}"), "red")
         else:
             heard = row["unscored_reason"] if row["hypothesis"] is None else row["hypothesis"]
-            said = Text.assemble(row["target_text"] or "", "\n", (heard or "(nothing heard)", "dim"))
+            said = Text.assemble(
+                printable(row["target_text"] or ""), "\n", (printable(heard or "(nothing heard)"), "dim")
+            )
         table.add_row(
             str(row["row"]),
-            Text(row["utterance_id"]),
-            Text(voice_name(row)),
+            Text(printable(row["utterance_id"])),
+            Text(printable(voice_name(row))),
             _number(row["duration_s"], 1),
             _number(row["wer"], 2),
             _number(row["similarity"], 2),

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio import MAX_CHANNELS, Waveform, decode_audio, encode_flac, from_int16, resample, to_int16
+from pipeline.audio import (
+    MAX_CHANNELS,
+    Waveform,
+    can_resample,
+    decode_audio,
+    encode_flac,
+    from_int16,
+    resample,
+    to_int16,
+)
 from pipeline.errors import RowError
 
 
@@ -71,6 +80,17 @@ def test_a_tone_keeps_its_pitch_and_level(before: int, after: int) -> None:
 def test_what_the_new_rate_cannot_hold_is_gone() -> None:
     made = resample(Waveform(sine(11_000, 24_000), 24_000), 16_000)  # above 8 kHz, the new Nyquist frequency
     assert np.abs(made.samples[1600:-1600]).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    "rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000]
+)
+def test_usual_rates_can_be_resampled_and_odd_ones_are_refused(rate: int) -> None:
+    assert all(can_resample(rate, after) for after in (16_000, 24_000))
+    assert not can_resample(44_101, 24_000)
+    with pytest.raises(RowError) as caught:
+        resample(Waveform(np.zeros(100, np.float32), 44_101), 24_000)
+    assert caught.value.code == "audio_odd_sample_rate"
 
 
 def test_flac_is_16_bit_and_clips_beyond_full_scale() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline import cli, flow
 from pipeline.config import RunConfig, config_from_dict, load_config
-from pipeline.errors import StorageError
+from pipeline.errors import ManifestError, StorageError
 
 ROOT = Path(__file__).parents[1]
 VOICE = ROOT / "manifests" / "voices" / "slt-1.flac"
@@ -78,6 +78,9 @@ def test_check_of_the_demo_names_its_broken_row(
         (["check", "GOOD", "--format", "xls"], "xls"),
         (["run", "GOOD", "--out", "TMP/out", "--set", "model.checkpoint=/no/such/model"], "/no/such/model"),
         (["status", "TMP"], "holds no run"),
+        (["export", "TMP", "--to", "TMP/audio"], "holds no run"),
+        (["generate", "TMP", "--set", "sampling.top_k=3"], "keeps the settings its run was started with"),
+        (["check", "ftp://host/m.csv"], "ftp://host/m.csv"),
         (["generate", "TMP"], "holds no run"),
         (["results", "TMP"], "holds no run"),
         (["results", "TMP", "--all-columns"], "--format parquet"),
@@ -135,8 +138,42 @@ def test_an_unforeseen_error_is_one_line_too(
     monkeypatch.setattr(flow, "start_ray", broken)
     code, _, err = voicemill(capfd, monkeypatch, "run", good, "--out", str(tmp_path / "out"))
     assert code == 3
-    assert "broke off: RuntimeError: KeyError: 'codes'" in err
+    assert "broke off: RuntimeError: ray::Stage() File 'x' KeyError: 'codes'" in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_ctrl_c_says_how_to_go_on(
+    good: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(resources: object) -> flow.Cluster:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flow, "start_ray", interrupted)
+    code, _, err = voicemill(capfd, monkeypatch, "run", good, "--out", str(tmp_path / "out"))
+    assert (code, err.strip()) == (3, "voicemill: stopped; the same command goes on from here")
+
+
+def test_debug_may_stand_anywhere(good: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["voicemill", "check", "nowhere.csv", "--debug"])
+    with pytest.raises(ManifestError):
+        cli.main()
+
+
+def test_jobs_report_as_the_command_line_does(tmp_path: Path) -> None:
+    for arguments, says in (
+        ([], "usage: python -m jobs.clone_voices"),
+        (["nowhere.csv", str(tmp_path)], "nowhere.csv"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.clone_voices", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_settings_are_a_job_file(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

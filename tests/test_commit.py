@@ -288,14 +288,18 @@ def test_speculative_writers_in_threads(store: Store) -> None:
     assert sorted(store.list("data")) == sorted(commit.key for commit in seen[0])
 
 
-def test_orphans_that_are_kept(tmp_path: Path) -> None:
+def test_files_that_are_not_ours_are_no_orphans(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     log = ShardLog(store)
     commit = log.write_shard("s", table(1), "a", {})
-    store.put("data/s/old.parquet", b"")
-    store.put("data/t/other.parquet", b"")
-    assert log.remove_orphans({"data/s/old.parquet"}) == ["data/t/other.parquet"]
-    assert list(store.list("data")) == sorted([commit.key, "data/s/old.parquet"])
+    orphan, theirs = (
+        f"data/s/{'0' * 64}.parquet",
+        ["data/anna.flac", "data/s/notes.parquet", "data/voices/a.csv"],
+    )
+    for key in (orphan, *theirs):
+        store.put(key, b"x")
+    assert log.remove_orphans() == [orphan]
+    assert list(store.list("data")) == sorted([commit.key, *theirs])
 
 
 # ---- Parquet

@@ -78,12 +78,22 @@ def test_other_content_under_a_planned_id_is_refused(tmp_path: Path) -> None:
         extend_plan(store, [row(5, "a", "other words")], 2, length)
 
 
-def test_a_later_twin_of_a_planned_row_is_planned_as_the_failure_it_is(tmp_path: Path) -> None:
+def test_a_run_that_had_ended_is_open_again_before_anything_new_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store(str(tmp_path))
     extend_plan(store, [row(1, "a")], 2, length)
-    twin = row(2, "a", error_code="duplicate_id", failed_stage="check_request")
-    assert extend_plan(store, [row(1, "a"), twin], 2, length) == 1
-    assert extend_plan(store, [row(1, "a"), twin], 2, length) == 0
+    store.put("_SUCCESS", b"{}")
+    extend_plan(store, [row(1, "a")], 2, length)
+    assert store.exists("_SUCCESS"), "nothing new: it stays"
+
+    def killed(self: object, key: str, data: bytes) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(store), "create", killed)
+    with pytest.raises(KeyboardInterrupt):
+        extend_plan(store, [row(1, "a"), row(2, "b")], 2, length)
+    assert not store.exists("_SUCCESS")
 
 
 def test_content_key_ignores_where_a_row_stands_and_what_was_found() -> None:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.chat_prompt import ModelInputs
 from pipeline.engine.checkpoint import Checkpoint
 from pipeline.engine.delay_pattern import codes_of_frames
 from pipeline.errors import CheckpointError, EngineFatalError
-from pipeline.records import ChatMLSample, GeneratedCodes
+from pipeline.records import GeneratedCodes
 
 if TYPE_CHECKING:
     import torch
@@ -28,27 +28,6 @@ if TYPE_CHECKING:
 ENGINE_ID = "transformers-generate/1"
 RAS_WINDOW = 7
 RAS_MAX_REPEATS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """Defaults of the original CLI. `temperature` 0 is greedy, without RAS; `top_k` 0 is no limit."""
-
-    temperature: float = 1.0
-    top_p: float = 0.95
-    top_k: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationItem:
-    """A row to generate. What is None is the engine's default."""
-
-    utterance_id: str
-    sample: ChatMLSample
-    seed: int
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
 
 
 class TransformersEngine:
@@ -111,7 +90,7 @@ class TransformersEngine:
                 raise
             reason = " ".join(str(error).split())[:300]
             raise EngineFatalError(
-                f"{self.id}: {reason}: restart, with a smaller batch if it lacks memory"
+                f"{self.id}: {reason}: restart, with a smaller model.batch_size if it lacks memory"
             ) from error
         generated = []
         for item, limit, row in zip(items, limits, frames, strict=True):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audio import decode_audio
+from pipeline.audio import can_resample, decode_audio
 from pipeline.manifest import Fault
 
 FLOOR_DBFS = -120.0  # what digital silence is reported as
 _FRAME_S = 0.025
+USUAL_RATES = (16_000, 24_000)  # what references are resampled to
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class CheckedPrompt:
 
 def check_prompt(data: bytes, limits: PromptLimits | None = None) -> CheckedPrompt:
     """Measure a reference and list its faults: `audio_nan`, `audio_silent`, `audio_clipped`,
-    `audio_too_short`.
+    `audio_too_short`, `audio_odd_sample_rate`.
 
     Raises RowError where there is nothing to measure: `audio_empty`, `audio_unreadable`,
     `audio_too_many_channels`, and `audio_too_long`, past which the file is not read.
@@ -76,6 +77,10 @@ def check_prompt(data: bytes, limits: PromptLimits | None = None) -> CheckedProm
     if waveform.duration_s < limits.min_duration_s:
         message = f"{waveform.duration_s:.2f} s, at least {limits.min_duration_s:g}; take a longer clip"
         faults.append(Fault("audio_too_short", message))
+    if not all(can_resample(waveform.sample_rate, rate) for rate in USUAL_RATES):
+        faults.append(
+            Fault("audio_odd_sample_rate", f"{waveform.sample_rate} Hz; resample it to a usual rate")
+        )
     return CheckedPrompt(waveform.duration_s, waveform.sample_rate, rms, clipped_fraction, tuple(faults))
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,9 +42,10 @@ _WINDOWS_NAME = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGN
 class CheckedRow:
     """`request` if there are no faults, None otherwise.
 
-    `utterance_id` is unique in the manifest in both cases: an id that cannot be used has `#row<N>` behind
-    it. `values` are the columns of REQUEST, so that a failed row can be written as well: what could not be
-    read is null there, and shown by the fault's message. References are as written, not resolved.
+    `utterance_id` is unique in the manifest in both cases: an id that cannot be used has `#` and a
+    hash of the row behind it. `values` are the columns of REQUEST, so that a failed row can be written as
+    well: what could not be read is null there, and shown by the fault's message. References are as written,
+    not resolved.
     """
 
     row: int
@@ -80,12 +82,13 @@ class RequestChecker:
         self._max_text_chars = max_text_chars
         # 60 bits of a hash instead of the id: two of a million ids meet by chance in one of two million runs
         self._first_row: dict[int, int] = {}
+        self._marks: Counter[str] = Counter()
 
     def check(self, row: ManifestRow) -> CheckedRow:
         faults = list(row.faults)
         fields: dict[str, Any] = {}
         if any(fault.code in UNREADABLE for fault in faults):
-            utterance_id = _marked(row.values.get("id"), row.row)
+            utterance_id = self._marked(row.values.get("id"), row)
         else:
             fields = self._fields(row.values, faults)
             utterance_id = self._identify(row, fields, faults)
@@ -171,9 +174,9 @@ class RequestChecker:
             rule = "use 1 to 128 of A-Z a-z 0-9 . _ -, starting with a letter or digit"
             faults.append(Fault("bad_id", f"id {_shown(given)} is not fit for a file name; {rule}"))
         if any(fault.code == "bad_id" for fault in faults):
-            return _marked(row.values.get("id"), row.row)
+            return self._marked(row.values.get("id"), row)
         if given is None and faults:  # what would be hashed is not all that was written
-            return _marked(None, row.row)
+            return self._marked(None, row)
         utterance_id = given or _derived_id(fields)
         key = int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8]) >> 4
         first = self._first_row.setdefault(key, row.row)
@@ -182,7 +185,14 @@ class RequestChecker:
         what = f"id '{utterance_id}'" if given else "without an id, and with the same content,"
         remedy = "give it another" if given else "give it an id or a seed of its own"
         faults.append(Fault("duplicate_id", f"{what} is already row {first}; {remedy} or drop it"))
-        return _marked(utterance_id, row.row)
+        return self._marked(utterance_id, row)
+
+    def _marked(self, given: Any, row: ManifestRow) -> str:
+        """An id that is not in use (`#` is in no valid one), and stays when rows are put in before it."""
+        said = json.dumps([row.values, [fault.code for fault in row.faults]], sort_keys=True, default=repr)
+        marked = f"{_printable(given) or 'utt'}#{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+        self._marks[marked] += 1
+        return marked if self._marks[marked] == 1 else f"{marked}-{self._marks[marked]}"
 
 
 def normalize_text(text: str) -> str:
@@ -257,11 +267,6 @@ def _is_control(char: str) -> bool:
 
 def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _marked(given: Any, row: int) -> str:
-    """An id that is not in use: `#` is in no valid one."""
-    return f"{_printable(given) or 'utt'}#row{row}"
 
 
 def _printable(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""GeneratedCodes -> SynthesizedUtterance: the codec's decoder, then FLAC."""
+"""GeneratedCodes -> audio: the codec's decoder, then FLAC."""
 
 from __future__ import annotations
 

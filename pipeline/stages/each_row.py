@@ -10,6 +10,7 @@ from pipeline.errors import CheckpointError, EngineFatalError, RowError, Storage
 from pipeline.records import Row, is_failed
 
 log = logging.getLogger(__name__)
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 # these are not about the row in hand: the process or the store is broken, and the caller must know
@@ -17,12 +18,19 @@ FATAL = (CheckpointError, EngineFatalError, StorageError, MemoryError)
 
 
 def failed(row: Row, stage: str, error: Exception) -> Row:
-    """The row as a failed one. Faults that nobody foresaw are `internal_error`, and are logged whole."""
+    """The row as a failed one."""
+    if not isinstance(error, RowError):
+        log.error("row %s (%s): %s failed", row["row"], row["utterance_id"], stage, exc_info=error)
+    fault = as_row_error(error)
+    return {**row, "failed_stage": stage, "error_code": fault.code, "error_message": fault.message}
+
+
+def as_row_error(error: Exception) -> RowError:
+    """Faults that nobody foresaw are `internal_error`."""
     if isinstance(error, RowError):
-        return {**row, "failed_stage": stage, "error_code": error.code, "error_message": error.message}
-    log.error("row %s (%s): %s failed", row["row"], row["utterance_id"], stage, exc_info=error)
-    message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return {**row, "failed_stage": stage, "error_code": "internal_error", "error_message": message}
+        return error
+    said = " ".join(str(error).split())[:300]
+    return RowError("internal_error", f"{type(error).__name__}: {said}")
 
 
 def each_row(rows: Sequence[Row], stage: str, step: Callable[[Row], Row]) -> list[Row]:
@@ -42,7 +50,7 @@ def each_batch(
     fault lands on the row that has it.
     """
     live = [row for row in rows if not is_failed(row)]
-    made = iter(_outcomes(live, step))
+    made = iter(one_by_one_if_needed(live, step))
     out: list[Row] = []
     for row in rows:
         if is_failed(row):
@@ -53,19 +61,31 @@ def each_batch(
     return out
 
 
-def _outcomes(
-    live: list[Row], step: Callable[[list[Row]], Sequence[Made | RowError]]
+def one_by_one_if_needed(
+    live: Sequence[Item], step: Callable[[list[Item]], Sequence[Made | RowError]]
 ) -> Sequence[Made | Exception]:
+    """`step` over all items; if it raises, over each alone, so that only those at fault have an exception."""
     if not live:
         return []
     try:
-        made = step(live)
+        made = step(list(live))
     except FATAL:
         raise
     except Exception as error:  # a row's fault, whatever its type: contract 1
+        if is_device_fault(error):
+            raise EngineFatalError(f"the device failed: {as_row_error(error).message}") from error
         if len(live) == 1:
             return [error]
-        return [outcome for row in live for outcome in _outcomes([row], step)]
+        return [outcome for item in live for outcome in one_by_one_if_needed([item], step)]
     if len(made) != len(live):
         raise EngineFatalError(f"a stage made {len(made)} outputs of {len(live)} rows")
     return made
+
+
+def is_device_fault(error: Exception) -> bool:
+    """A GPU or an allocator that failed: every later row of the process would fail with it."""
+    name, said = type(error).__name__, str(error)
+    return name in ("OutOfMemoryError", "AcceleratorError") or any(
+        phrase in said
+        for phrase in ("CUDA error", "CUDA out of memory", "cuDNN error", "can't allocate memory")
+    )

@@ -1,4 +1,4 @@
-"""SynthesizedUtterance -> similarity to the reference voice."""
+"""audio -> similarity to the reference voice."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from pipeline.engine.transformers_engine import GenerationItem, TransformersEngine
+from pipeline.engine.base import Engine, GenerationItem
 from pipeline.errors import EngineFatalError
 from pipeline.records import GeneratedCodes, Row, bytes_of
 from pipeline.stages.each_row import each_batch
@@ -14,7 +14,7 @@ from pipeline.stages.pack_sample import sample_of
 STAGE = "generate_codes"
 
 
-def generate_codes(rows: Sequence[Row], engine: TransformersEngine) -> list[Row]:
+def generate_codes(rows: Sequence[Row], engine: Engine) -> list[Row]:
     """The engine yields rows as they finish; they leave here in the order in which they came."""
 
     def speak(batch: list[Row]) -> list[GeneratedCodes]:

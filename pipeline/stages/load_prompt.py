@@ -21,15 +21,20 @@ def load_prompt(uri: str, max_bytes: int) -> LoadedPrompt:
     return LoadedPrompt(data, hashlib.sha256(data).hexdigest())
 
 
-def prompt_id(audio_sha256: str, prompt_text: str | None) -> str:
-    """32 hex digits that name an (audio, transcript) pair, wherever the file lies."""
-    said = b"\x00" if prompt_text is None else b"\x01" + prompt_text.encode()
+def prompt_id(audio_sha256: str, prompt_text: str | None, language: str) -> str:
+    """32 hex digits that name an (audio, transcript) pair, wherever the file lies.
+
+    A transcript that is still to be heard depends on the language it is heard in.
+    """
+    said = b"\x00" + language.encode() if prompt_text is None else b"\x01" + prompt_text.encode()
     return hashlib.sha256(bytes.fromhex(audio_sha256) + said).hexdigest()[:32]
 
 
-def load_planned_prompt(uri: str, planned_id: str, prompt_text: str | None, max_bytes: int) -> LoadedPrompt:
+def load_planned_prompt(
+    uri: str, planned_id: str, prompt_text: str | None, language: str, max_bytes: int
+) -> LoadedPrompt:
     """As `load_prompt`; a file that is no longer the one that was checked is RowError `prompt_changed`."""
     prompt = load_prompt(uri, max_bytes)
-    if prompt_id(prompt.audio_sha256, prompt_text) != planned_id:
+    if prompt_id(prompt.audio_sha256, prompt_text, language) != planned_id:
         raise RowError("prompt_changed", f"{uri} is not the file that was checked; start a new run for it")
     return prompt

@@ -1,6 +1,6 @@
-"""audio_uri -> SynthesizedUtterance: audio that exists already, for `score`.
+"""audio_uri -> audio: what exists already, for `score`.
 
-`FILE.parquet#ID` names the row of a finished run's shard, anything else an audio file.
+`FILE.parquet#N` is manifest row N in the shard of a finished run, anything else an audio file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def load_utterances(rows: Sequence[Row], max_bytes: int, max_duration_s: float) 
     def load(row: Row) -> Row:
         uri, _, name = row["audio_uri"].rpartition(".parquet#")
         if uri:
-            data = shard(f"{uri}.parquet").get(int(name))
+            data = shard(f"{uri}.parquet").get(name)
             if data is None:
                 raise RowError("uri_not_found", f"{uri}.parquet has no audio for row {name}")
         else:
@@ -39,7 +39,7 @@ def load_utterances(rows: Sequence[Row], max_bytes: int, max_duration_s: float) 
     return each_row(rows, STAGE, load)
 
 
-def _shard_audio(uri: str) -> dict[int, bytes | None]:
+def _shard_audio(uri: str) -> dict[str, bytes | None]:
     """Manifest row number -> audio bytes of a result shard."""
     table = pq.read_table(io.BytesIO(read_uri(uri, _MAX_SHARD_BYTES)), columns=["row", "audio"])
-    return {row["row"]: row["audio"] and row["audio"]["bytes"] for row in table.to_pylist()}
+    return {str(row["row"]): row["audio"] and row["audio"]["bytes"] for row in table.to_pylist()}

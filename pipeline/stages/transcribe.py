@@ -1,4 +1,4 @@
-"""SynthesizedUtterance -> hypothesis: what the transcriber hears."""
+"""audio -> hypothesis: what the transcriber hears."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from pipeline.audio import from_int16
+from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.semantic import inject_features
-from pipeline.engine.transformers_engine import GenerationItem, Sampling, TransformersEngine
+from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.errors import CheckpointError, EngineFatalError
 
 GREEDY = Sampling(temperature=0.0)

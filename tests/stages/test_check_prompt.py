@@ -137,3 +137,9 @@ def test_halving_the_amplitude_is_six_decibels(amplitude: float, factor: float) 
     one = check_prompt(wav(tone(amplitude, 1.0))).rms_dbfs
     other = check_prompt(wav(tone(amplitude * factor, 1.0))).rms_dbfs
     assert other - one == pytest.approx(20 * math.log10(factor), abs=1e-4)
+
+
+def test_a_rate_that_cannot_be_resampled_is_told() -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, 0.1 * np.sin(np.arange(2 * 44_101) / 9), 44_101, format="WAV")
+    assert [fault.code for fault in check_prompt(buffer.getvalue()).faults] == ["audio_odd_sample_rate"]

@@ -69,3 +69,19 @@ def test_what_is_not_about_the_row_is_raised(error: Exception) -> None:
 def test_a_stage_that_loses_rows_is_fatal() -> None:
     with pytest.raises(EngineFatalError, match="1 outputs of 2 rows"):
         each_batch([row(1), row(2)], "s", lambda batch: [1], lambda r, m: r)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"),
+    ],
+)
+def test_a_device_that_failed_is_not_a_row_that_failed(error: Exception) -> None:
+    def step(batch: list[Row]) -> list[int]:
+        raise error
+
+    with pytest.raises(EngineFatalError, match="the device failed"):
+        each_batch([row(1), row(2)], "s", step, lambda r, m: r)

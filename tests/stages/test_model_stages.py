@@ -234,5 +234,6 @@ def test_a_missing_transcript_is_filled_and_silence_is_a_row_error() -> None:
 
 def test_a_prompt_is_its_audio_and_its_transcript() -> None:
     sha = "ab" * 32
-    assert prompt_id(sha, "x") == prompt_id(sha, "x")
-    assert len({prompt_id(sha, "x"), prompt_id(sha, "y"), prompt_id(sha, ""), prompt_id(sha, None)}) == 4
+    assert prompt_id(sha, "x", "en") == prompt_id(sha, "x", "fr")
+    assert prompt_id(sha, None, "en") != prompt_id(sha, None, "fr"), "what is heard depends on the language"
+    assert len({prompt_id(sha, text, "en") for text in ("x", "y", "", None)}) == 4
