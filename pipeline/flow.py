@@ -72,7 +72,8 @@ def start_ray(resources: ResourceConfig) -> Cluster:
         if "RAY_ADDRESS" in os.environ:
             ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
         else:
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # of this Ray alone; in no file
+            # in no file; Ray reads it once per process
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             # Ray binds to every interface on Linux; this is its own switch for loopback (macOS, Windows)
             ray_constants.ENABLE_RAY_CLUSTER = False
             with _silent_stderr():

@@ -19,7 +19,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # pickled weights (.bin, .pt, .pth) are never even downloaded
 _CONFIG_FILES = ["*.json"]
 _WEIGHT_FILES = ["*.safetensors"]
-_HASHED = frozenset({".json", ".safetensors"})
+_HASHED = frozenset({".json", ".safetensors", ".txt", ".model"})
 
 
 @dataclass(frozen=True, slots=True)

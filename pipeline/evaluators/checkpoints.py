@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine.model_files import folder_revision
 from pipeline.errors import CheckpointError
-
-_CHUNK = 1 << 20
 
 
 def checkpoint_id(spec: str, revision: str | None) -> str | None:
@@ -21,7 +19,7 @@ def checkpoint_id(spec: str, revision: str | None) -> str | None:
     """
     folder = Path(spec)
     if folder.is_dir():
-        return f"{folder.resolve().name}@{folder_hash(folder)}"
+        return f"{folder.resolve().name}@{folder_revision(folder)}"
     return f"{spec}@{revision}" if revision else None
 
 
@@ -29,20 +27,6 @@ def loaded_id(spec: str, revision: str | None, config: Any) -> str:
     """`checkpoint_id`, completed from the `config` (transformers) of the model that was loaded."""
     known = checkpoint_id(spec, revision)
     return known if known is not None else f"{spec}@{config._commit_hash}"
-
-
-def folder_hash(folder: Path) -> str:
-    """SHA-256, 12 hex digits, over the names and contents of the folder's files (hidden ones left out)."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        # sizes keep "ab"+"c" and "a"+"bc" apart
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()[:12]
 
 
 @contextmanager
