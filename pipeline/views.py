@@ -57,7 +57,8 @@ def print_preflight(console: Console, report: PreflightReport, config: RunConfig
 
 def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
     """Where everything is, and the run in a few numbers with what they were made by."""
-    identity = read_run(uri)["identity"]
+    record = read_run(uri)
+    identity = record["identity"]
     wer, similarity = summary["wer"], summary["similarity"]
     by_code = [f"{code} {n}" for codes in summary["failures"].values() for code, n in codes.items()]
     failures = f" ({', '.join(by_code)})" if by_code else ""
@@ -76,7 +77,7 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
         ("audio", f"in the same Parquet files, as files by: voicemill export {uri} --to FOLDER"),
         ("summary", f"{uri}/summary.json"),
     ]
-    if identity["settings"]["output"]["audio_files"]:
+    if record["settings"]["output"]["audio_files"]:
         lines[6] = ("audio", f"{uri}/audio/<id>.flac, and in the same Parquet files")
     console.print(_facts(lines))
     if identity["model"].startswith(STANDIN_NAME):

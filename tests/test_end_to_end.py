@@ -179,6 +179,19 @@ def test_the_command_line_shows_and_exports_it(finished: Finished, tmp_path: Pat
         assert soundfile.info(file).samplerate == 24_000
 
 
+def test_the_command_ends_with_where_everything_is(finished: Finished) -> None:
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    result = CliRunner().invoke(
+        app, ["run", finished.manifest, "--out", finished.out, *settings], env={"COLUMNS": "300"}
+    )
+    assert result.exit_code == 1  # some rows are bad
+    good = sum(code is None for code in finished.expected.values())
+    assert f"{good} ok, {len(finished.expected) - good} failed (" in result.output
+    for where in ("data/*/*.parquet", "summary.json", f"voicemill export {finished.out}"):
+        assert where in result.output
+    assert "random weights stand in" in result.output
+
+
 def test_running_again_changes_nothing(finished: Finished) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(finished.out).rglob("*") if path.is_file()}
     assert clone_voices(finished.manifest, finished.out, CONFIG, quiet()) == finished.summary

@@ -79,8 +79,8 @@ def test_pickled_weights_are_refused(wavlm_folder, tmp_path):
 
 
 def test_content_hash_follows_the_content(tmp_path):
-    def write(folder, **files):
-        for name, content in files.items():
+    def write(folder, config, weights):
+        for name, content in (("config.json", config), ("model.safetensors", weights)):
             path = tmp_path / folder / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
