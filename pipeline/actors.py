@@ -64,6 +64,7 @@ class Reporter:
 
     board: Any
     stage: str
+    frame_rate: float | None = None  # where audio is still codes
 
     def through(
         self, table: pa.Table, schema: pa.Schema, work: Callable[[list[Row]], Sequence[Row]]
@@ -72,9 +73,14 @@ class Reporter:
         failed_before = sum(map(is_failed, rows))
         out = list(work(rows))
         failed = sum(map(is_failed, out)) - failed_before
-        audio_s = sum(row.get("duration_s") or 0.0 for row in out)
+        audio_s = sum(map(self._seconds, out))
         self.board.add.remote(self.stage, len(out), failed, audio_s)
         return to_table(out, schema)
+
+    def _seconds(self, row: Row) -> float:
+        if self.frame_rate is not None and row.get("codes_shape"):
+            return float(row["codes_shape"][1] / self.frame_rate)
+        return row.get("duration_s") or 0.0
 
 
 class Chain:
@@ -196,7 +202,8 @@ class GenerateCodes:
             semantic=model.semantic,
             style=model.prompt_style,
         )
-        self._report = Reporter(board, "generate_codes")
+        codec = codec_info(model.codec_spec, model.codec_pin)
+        self._report = Reporter(board, "generate_codes", codec.frame_rate)
         self._engine = TransformersEngine(
             checkpoint,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.top_k),
