@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,4 +104,6 @@ def from_int16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
 
 
 def _one_line(error: Any) -> str:
-    return " ".join(str(error).split())[:200]
+    # libsndfile's message begins with the buffer's address in memory
+    said = re.sub(r"^Error opening <[^>]*>: ", "", str(error))
+    return " ".join(said.split())[:200]

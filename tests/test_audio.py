@@ -57,6 +57,12 @@ def test_what_cannot_be_read_has_a_code() -> None:
     assert code_of(file_of(np.zeros((10, MAX_CHANNELS + 1), np.float32))) == "audio_too_many_channels"
 
 
+def test_messages_are_the_same_each_time() -> None:
+    with pytest.raises(RowError) as caught:
+        decode_audio(b"this is no audio at all")
+    assert caught.value.message == "not readable as audio (Format not recognised.)"
+
+
 def test_a_long_file_is_not_unpacked_beyond_the_bound() -> None:
     # digital silence: an hour is a few kilobytes of FLAC and 230 MB of floats
     hour = file_of(np.zeros(3600 * 16_000, np.int16), format="FLAC", subtype="PCM_16")
