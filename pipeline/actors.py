@@ -23,7 +23,6 @@ from pipeline.records import (
     GENERATED_ROW,
     HEARD_ROW,
     SAMPLE_ROW,
-    SCORED_ROW,
     UTTERANCE_ROW,
     Row,
     SpeakerPrompt,
@@ -162,7 +161,7 @@ class PackSamples:
         self._format = PromptFormat.load(
             model.checkpoint, model.revision, style=model.prompt_style, semantic=model.semantic
         )
-        self._frame_rate = codec_info(run.config.model.codec_spec, model.codec_pin).frame_rate
+        self._frame_rate = codec_info(model.codec_spec, model.codec_pin).frame_rate
 
     def __call__(self, table: pa.Table) -> pa.Table:
         from pipeline.stages.pack_sample import pack_samples
@@ -292,16 +291,16 @@ def commit_shard(table: pa.Table, run: Run, board: Any) -> pa.Table:
 
     identity = run.identity
     [shard] = set(table.column("shard").to_pylist())  # a block is a shard, or the flow is broken
-    scored = Reporter(board, "commit").through(
-        table,
-        SCORED_ROW,
-        lambda rows: score_utterances(rows, identity.transcriber, identity.speaker_encoder),
-    )
-    result = pack_results(scored.to_pylist(), identity.model, identity.codec)
+
+    def score_and_pack(rows: list[Row]) -> list[Row]:
+        scored = score_utterances(rows, identity.transcriber, identity.speaker_encoder)
+        return pack_results(scored, identity.model, identity.codec)
+
+    result = Reporter(board, "commit").through(table, result_schema(), score_and_pack)
     if run.config.output.audio_files:
         write_audio_files(run.store, result)
     failed = _failures(result)
-    commit = run.results.write_shard(shard, result.cast(result_schema()), _attempt_id(), {"failed": failed})
+    commit = run.results.write_shard(shard, result, _attempt_id(), {"failed": failed})
     return pa.table({"shard": [commit.shard], "rows": [commit.rows], "failed": [failed]})
 
 

@@ -157,7 +157,7 @@ class Work:
 
 def pack(work: Work) -> Iterator[Row]:
     """Packs the samples of every shard; gives {rows} as each is done."""
-    packed = _through(_shards(work.todo), [_pack_stage(work)], work.cluster)
+    packed = _through(_shards(work.todo), [_reading_stage(actors.PackSamples, work)], work.cluster)
     yield from _rows(packed.map_batches(_count_rows, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK))
 
 
@@ -176,46 +176,61 @@ def speak(work: Work) -> Iterator[Row]:
         pool=resources.codec_actors or max(1, gpus),
         gpu_share=resources.codec_gpu_share,
     )
-    utterances = _through(_shards(work.todo), [_pack_stage(work), generate, decode], work.cluster)
+    pack_samples = _reading_stage(actors.PackSamples, work)
+    utterances = _through(_shards(work.todo), [pack_samples, generate, decode], work.cluster)
     yield from _listen_and_commit(utterances, work)
 
 
 def score(work: Work) -> Iterator[Row]:
     """Listens to audio that exists already; gives {shard, rows, failed} as each shard is committed."""
-    load = Stage(
-        actors.LoadUtterances,
-        (work.run, work.cache, work.failed_prompts, work.board),
-        pool=work.run.config.resources.packer_actors or max(1, work.cluster.cpus // 16),
-    )
+    load = _reading_stage(actors.LoadUtterances, work)
     yield from _listen_and_commit(_through(_shards(work.todo), [load], work.cluster), work)
 
 
 def _listen_and_commit(utterances: Dataset, work: Work) -> Iterator[Row]:
-    run, resources, cluster = work.run, work.run.config.resources, work.cluster
-    evaluation = run.config.evaluation
-    stages = []
-    if evaluation.transcriber != "none":
-        device = evaluator_device(evaluation.transcriber, cluster)
-        on_gpu = device == "cuda"
-        pool = resources.transcriber_actors or max(1, cluster.gpus if on_gpu else cluster.cpus // 2)
-        share = resources.transcriber_gpu_share if on_gpu else 0.0
-        stages.append(Stage(actors.Transcribe, (run, work.board, device), pool, share))
-    if evaluation.speaker_encoder != "none":
-        device = evaluator_device(evaluation.speaker_encoder, cluster)
-        on_gpu = device == "cuda"
-        pool = resources.speaker_actors or max(1, cluster.gpus if on_gpu else cluster.cpus // 8)
-        share = resources.speaker_gpu_share if on_gpu else 0.0
-        stages.append(Stage(actors.EmbedSpeaker, (run, work.board, device), pool, share))
-    heard = _through(utterances, stages, cluster)
+    heard = _through(utterances, _evaluator_stages(work), work.cluster)
     committed = heard.map_batches(
-        actors.commit_shard, fn_kwargs={"run": run, "board": work.board}, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK
+        actors.commit_shard,
+        fn_kwargs={"run": work.run, "board": work.board},
+        num_cpus=_CPU_SHARE,
+        **_WHOLE_BLOCK,
     )
     yield from _rows(committed)
 
 
-def _pack_stage(work: Work) -> Stage:
+def _evaluator_stages(work: Work) -> list[Stage]:
+    """The evaluators that the run has: one per GPU, or as many as the CPUs bear."""
+    cluster, resources, evaluation = work.cluster, work.run.config.resources, work.run.config.evaluation
+    stages = []
+    for actor, spec, pool, gpu_share, cpus_each in (
+        (
+            actors.Transcribe,
+            evaluation.transcriber,
+            resources.transcriber_actors,
+            resources.transcriber_gpu_share,
+            2,
+        ),
+        (
+            actors.EmbedSpeaker,
+            evaluation.speaker_encoder,
+            resources.speaker_actors,
+            resources.speaker_gpu_share,
+            8,
+        ),
+    ):
+        if spec == "none":
+            continue
+        device = evaluator_device(spec, cluster)
+        on_gpu = device == "cuda"
+        pool = pool or max(1, cluster.gpus if on_gpu else cluster.cpus // cpus_each)
+        stages.append(Stage(actor, (work.run, work.board, device), pool, gpu_share if on_gpu else 0.0))
+    return stages
+
+
+def _reading_stage(actor: type, work: Work) -> Stage:
+    """A stage that begins with planned shards and the voices."""
     return Stage(
-        actors.PackSamples,
+        actor,
         (work.run, work.cache, work.failed_prompts, work.board),
         pool=work.run.config.resources.packer_actors or max(1, work.cluster.cpus // 16),
     )

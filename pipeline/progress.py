@@ -38,16 +38,14 @@ class Progress:
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
     def __enter__(self) -> Progress:
-        if self._totals:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._totals:
-            self._thread.join()
+        self._thread.join()
 
     def _show(self) -> None:
         try:

@@ -97,12 +97,14 @@ def open_run(uri: str, config: RunConfig, identity: Identity, manifest_uri: str)
     """Creates the run's folder or returns to it. Raises RunConflictError if it was made otherwise."""
     store = open_store(uri)
     described = identity.to_dict()
+    settings = config.to_dict()
+    resources = settings.pop("resources")
     record = {
         "fingerprint": fingerprint(described),
         "identity": described,
-        "settings": {k: v for k, v in config.to_dict().items() if k != "resources"},
+        "settings": settings,
         "manifest": shown(manifest_uri),
-        "resources": config.to_dict()["resources"],
+        "resources": resources,
         "created_unix_s": int(time.time()),
     }
     if not store.exists("run.json") and (other := next(store.list(), None)) is not None:

@@ -35,7 +35,7 @@ from pipeline.plan import PlannedShard, extend_plan, planned_prompts, planned_sh
 from pipeline.preflight import Preflight
 from pipeline.progress import Progress
 from pipeline.prompt_cache import PromptCache
-from pipeline.records import PLANNED_ROW, RESULT_ROW, Row, to_table
+from pipeline.records import PLANNED_ROW, Row, to_table
 from pipeline.results import LIGHT_COLUMNS, iter_results, result_schema
 from pipeline.run import Identity, Run, is_run, open_run, pinned_versions, settings_of
 from pipeline.storage import open_store
@@ -196,6 +196,8 @@ def encode_voices(session: Session) -> None:
         return
     known = session.cache.known()
     missing = [row for row in planned_prompts(session.run.store) if row["prompt_id"] not in known]
+    if not missing:
+        return
     board = flow.new_board()
     with _progress(session, board, {"encode_prompt": len(missing)}):
         session.failed_prompts.update(
@@ -206,9 +208,7 @@ def encode_voices(session: Session) -> None:
 def pack_shards(session: Session) -> dict[str, Any]:
     """Stops after the samples. Returns their row counts."""
     todo = [shard for shard in remaining_shards(session.run, session.run.samples) if shard.rows]
-    board = flow.new_board()
-    with _progress(session, board, {"pack_sample": _rows(todo)}):
-        _walk(flow.pack, session, todo, board)
+    _walk(flow.pack, session, todo, ["pack_sample"])
     commits = list(session.run.samples.commits())
     return {
         "rows": sum(commit.rows for commit in commits),
@@ -230,11 +230,11 @@ def finish(session: Session) -> dict[str, Any]:
     missing = remaining_shards(run, run.results)
     if missing:
         raise StorageError(f"{run.uri}: {len(missing)} shards are not committed; run the same command again")
-    commits = list(run.results.commits())
     if run.results.success() is None:
         run.results.remove_orphans()
         summary = summarise_run(run.uri)
         run.store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
+        commits = list(run.results.commits())
         run.results.mark_success({"shards": len(commits), "rows": sum(commit.rows for commit in commits)})
     summary = json.loads(run.store.get("summary.json"))
     return dict(summary)
@@ -254,33 +254,32 @@ def _to_results(graph: Callable[[flow.Work], Iterator[Row]], session: Session, s
     run = session.run
     todo = remaining_shards(run, run.results)
     for empty in (shard for shard in todo if shard.rows == 0):
-        run.results.write_shard(
-            empty.name, to_table([], RESULT_ROW).cast(result_schema()), "empty", {"failed": 0}
-        )
+        run.results.write_shard(empty.name, to_table([], result_schema()), "empty", {"failed": 0})
     todo = [shard for shard in todo if shard.rows]
     evaluation = run.config.evaluation
     stages += ["transcribe"] * (evaluation.transcriber != "none")
     stages += ["embed_speaker"] * (evaluation.speaker_encoder != "none")
-    board = flow.new_board()
-    with _progress(session, board, dict.fromkeys([*stages, "commit"], _rows(todo))):
-        _walk(graph, session, todo, board)
+    _walk(graph, session, todo, [*stages, "commit"])
 
 
 def _walk(
-    graph: Callable[[flow.Work], Iterator[Row]], session: Session, todo: list[PlannedShard], board: Any
+    graph: Callable[[flow.Work], Iterator[Row]],
+    session: Session,
+    todo: list[PlannedShard],
+    stages: list[str],
 ) -> None:
-    if todo:
-        work = flow.Work(session.run, session.cluster, session.cache, session.failed_prompts, todo, board)
+    """Runs a graph over shards that have rows, and shows its stages."""
+    if not todo:
+        return
+    board = flow.new_board()
+    work = flow.Work(session.run, session.cluster, session.cache, session.failed_prompts, todo, board)
+    with _progress(session, board, dict.fromkeys(stages, sum(shard.rows for shard in todo))):
         for _ in graph(work):
             pass
 
 
 def _progress(session: Session, board: Any, totals: dict[str, int]) -> Progress:
-    return Progress(session.console, lambda: flow.read_board(board), {k: v for k, v in totals.items() if v})
-
-
-def _rows(todo: list[PlannedShard]) -> int:
-    return sum(shard.rows for shard in todo)
+    return Progress(session.console, lambda: flow.read_board(board), totals)
 
 
 def _speech_s(row: Row) -> float:

@@ -5,6 +5,7 @@ Python's own json module and soundfile write it, so it is independent of what re
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,15 @@ import soundfile
 
 VOICES = Path(__file__).parents[1] / "manifests" / "voices"
 RATE = 16_000
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> str:
+    """A manifest of these rows, which all have the same columns."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
 
 
 def build_fault_manifest(folder: Path) -> tuple[Path, dict[int, str | None]]:

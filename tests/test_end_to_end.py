@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from manifest_faults import build_fault_manifest
+from manifest_faults import build_fault_manifest, write_csv
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -50,14 +50,6 @@ def one_ray(s3_endpoint: str) -> object:
 
 def quiet() -> Console:
     return Console(file=io.StringIO(), width=120)
-
-
-def write_manifest(path: Path, rows: list[dict[str, str]]) -> str:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return str(path)
 
 
 @dataclass
@@ -235,7 +227,7 @@ def test_prepare_then_generate_then_a_grown_manifest_is_one_run(finished: Finish
         {"id": f"u{i}", "ref": str(VOICES / "slt-1.flac"), "ref_text": "The ferry leaves.", "text": text}
         for i, text in enumerate(("One good line.", "Another good line.", "A third one."))
     ]
-    manifest, out = write_manifest(tmp_path / "m.csv", rows[:2]), str(tmp_path / "run")
+    manifest, out = write_csv(tmp_path / "m.csv", rows[:2]), str(tmp_path / "run")
     assert clone_voices(manifest, out, CONFIG, quiet(), until="samples") == {"rows": 2, "failed": 0}
     packed = ShardLog(open_store(out), prefix="samples")
     [commit] = packed.commits()
@@ -247,19 +239,19 @@ def test_prepare_then_generate_then_a_grown_manifest_is_one_run(finished: Finish
     assert (summary["rows"], summary["ok"]) == (2, 2)
     hashes = read_results(out, ["utterance_id", "codes_sha256"]).to_pylist()
 
-    write_manifest(tmp_path / "m.csv", rows[::-1])  # grown, and in another order
+    write_csv(tmp_path / "m.csv", rows[::-1])  # grown, and in another order
     assert clone_voices(manifest, out, CONFIG, quiet())["rows"] == 3
     grown = read_results(out, ["utterance_id", "codes_sha256"]).to_pylist()
     assert [row for row in grown if row["utterance_id"] != "u2"] == hashes
 
-    write_manifest(tmp_path / "m.csv", [rows[0] | {"text": "Something else."}])
+    write_csv(tmp_path / "m.csv", [rows[0] | {"text": "Something else."}])
     with pytest.raises(RunConflictError, match="'u0' was planned in this run with other content"):
         clone_voices(manifest, out, CONFIG, quiet())
 
 
 def test_all_failed_and_empty_runs_have_the_same_schema(finished: Finished, tmp_path: Path) -> None:
     silent = {"id": "a", "ref": "nowhere.flac", "ref_text": "x", "text": "Nobody will say this."}
-    failed = write_manifest(tmp_path / "failed.csv", [silent])
+    failed = write_csv(tmp_path / "failed.csv", [silent])
     assert clone_voices(failed, str(tmp_path / "failed"), CONFIG, quiet())["failed"] == 1
     (tmp_path / "empty.csv").write_text("id,ref,ref_text,text\n")
     assert clone_voices(str(tmp_path / "empty.csv"), str(tmp_path / "empty"), CONFIG, quiet())["rows"] == 0
@@ -282,7 +274,7 @@ def test_on_object_storage(s3: str, tmp_path: Path) -> None:
     store = open_store(f"{s3}/in")
     for path in tmp_path.rglob("*.flac"):
         store.put(f"voices/{path.name}", path.read_bytes())
-    store.put("m.csv", Path(write_manifest(tmp_path / "m.csv", rows)).read_bytes())
+    store.put("m.csv", Path(write_csv(tmp_path / "m.csv", rows)).read_bytes())
     summary = clone_voices(f"{s3}/in/m.csv", f"{s3}/runs/a", CONFIG, quiet())
     assert (summary["ok"], summary["failed"]) == (1, 1)
     table: pa.Table = read_results(f"{s3}/runs/a", ["utterance_id", "error_code"])

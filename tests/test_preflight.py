@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
-from manifest_faults import build_fault_manifest
+from manifest_faults import build_fault_manifest, write_csv
 
 from pipeline.config import load_config
 from pipeline.errors import ManifestError
@@ -12,14 +11,6 @@ from pipeline.preflight import Preflight
 from pipeline.records import PLANNED_ROW, Row, to_table
 
 VOICES = Path(__file__).parents[1] / "manifests" / "voices"
-
-
-def write(path: Path, rows: list[dict[str, str]]) -> str:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return str(path)
 
 
 def rows_of(manifest: str, *settings: str, task: str = "speak") -> tuple[list[Row], Preflight]:
@@ -39,7 +30,7 @@ def test_every_fault_is_found_and_every_row_can_be_planned(tmp_path: Path) -> No
 
 def test_text_and_reference_faults_of_one_row_are_told_together(tmp_path: Path) -> None:
     [row], _ = rows_of(
-        write(tmp_path / "m.csv", [{"ref": "gone.flac", "text": "...", "language": "xx-nowhere"}])
+        write_csv(tmp_path / "m.csv", [{"ref": "gone.flac", "text": "...", "language": "xx-nowhere"}])
     )
     assert row["failed_stage"] == "check_request"
     for code in ("text_unspeakable", "bad_language", "uri_not_found"):
@@ -52,7 +43,7 @@ def test_references_are_relative_to_the_manifest_and_read_once(
     (tmp_path / "v").mkdir()
     (tmp_path / "v" / "a.flac").write_bytes((VOICES / "slt-1.flac").read_bytes())
     (tmp_path / "v" / "copy.flac").write_bytes((VOICES / "slt-1.flac").read_bytes())
-    manifest = write(
+    manifest = write_csv(
         tmp_path / "m.csv",
         [
             {"id": "1", "ref": "v/a.flac", "ref_text": "x", "text": "One."},
@@ -77,15 +68,15 @@ def test_references_are_relative_to_the_manifest_and_read_once(
 
 def test_seeds_follow_ids_not_places(tmp_path: Path) -> None:
     rows = [{"id": name, "ref": str(VOICES / "slt-1.flac"), "text": "Hello."} for name in ("a", "b")]
-    forward, _ = rows_of(write(tmp_path / "1.csv", rows))
-    backward, _ = rows_of(write(tmp_path / "2.csv", rows[::-1]))
+    forward, _ = rows_of(write_csv(tmp_path / "1.csv", rows))
+    backward, _ = rows_of(write_csv(tmp_path / "2.csv", rows[::-1]))
     assert {r["utterance_id"]: r["seed"] for r in forward} == {r["utterance_id"]: r["seed"] for r in backward}
-    other, _ = rows_of(write(tmp_path / "1.csv", rows), "sampling.seed=1")
+    other, _ = rows_of(write_csv(tmp_path / "1.csv", rows), "sampling.seed=1")
     assert forward[0]["seed"] != other[0]["seed"]
 
 
 def test_scoring_needs_audio_and_no_reference(tmp_path: Path) -> None:
-    manifest = write(
+    manifest = write_csv(
         tmp_path / "m.csv", [{"audio": "said.wav", "text": "Hello."}, {"audio": "", "text": "Hello."}]
     )
     rows, _ = rows_of(manifest, task="score")
@@ -95,7 +86,7 @@ def test_scoring_needs_audio_and_no_reference(tmp_path: Path) -> None:
 
 
 def test_limits_are_settings(tmp_path: Path) -> None:
-    manifest = write(tmp_path / "m.csv", [{"ref": str(VOICES / "slt-1.flac"), "text": "Hello there."}])
+    manifest = write_csv(tmp_path / "m.csv", [{"ref": str(VOICES / "slt-1.flac"), "text": "Hello there."}])
     assert rows_of(manifest, "check.max_prompt_s=2")[0][0]["error_code"] == "audio_too_long"
     assert rows_of(manifest, "check.min_prompt_s=20")[0][0]["error_code"] == "audio_too_short"
     assert rows_of(manifest, "check.max_text_chars=5")[0][0]["error_code"] == "text_too_long"
