@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from pipeline import steps
+from pipeline import beforehand
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import ConfigError
+from pipeline.views import say
 
 
 def clone_voices(
@@ -27,7 +28,13 @@ def clone_voices(
     until: Literal["samples", "finish"] = "finish",
 ) -> dict[str, Any]:
     """Returns the run's summary. Running it again on the same `out` does only what is missing."""
-    preflight = steps.check_manifest(manifest, config, console, format=format, strict=strict)
+    beforehand.refuse_conflicts(out, "speak", config)
+    preflight = beforehand.check_manifest(manifest, config, console, format=format, strict=strict)
+    if (done := beforehand.whole_already(out, preflight, console, until)) is not None:
+        return done
+    say(console, "loading what it needs")
+    from pipeline import steps  # Ray: seconds to import
+
     with steps.session(out, manifest, "speak", config, console) as session:
         steps.plan_rows(session, preflight)
         steps.encode_voices(session)
@@ -39,6 +46,12 @@ def clone_voices(
 
 def resume(out: str, config: RunConfig, console: Console) -> dict[str, Any]:
     """Generates what a run has planned and packed; the manifest is not looked at again."""
+    beforehand.refuse_conflicts(out, "speak", config)
+    if (done := beforehand.whole_already(out, None, console)) is not None:
+        return done
+    say(console, "loading what it needs")
+    from pipeline import steps  # Ray: seconds to import
+
     with steps.session(out, "", "speak", config, console) as session:
         steps.encode_voices(session)
         steps.speak_shards(session)

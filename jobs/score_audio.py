@@ -10,16 +10,23 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline import steps
+from pipeline import beforehand
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import ConfigError
+from pipeline.views import say
 
 
 def score_audio(
     source: str, out: str, config: RunConfig, console: Console, *, format: str | None = None
 ) -> dict[str, Any]:
     """`source` is a manifest with an `audio` column or a finished run. Returns the run's summary."""
-    rows = steps.rows_to_score(source, config, console, format=format)
+    beforehand.refuse_conflicts(out, "score", config)
+    rows = beforehand.rows_to_score(source, config, console, format=format)
+    if (done := beforehand.whole_already(out, rows, console)) is not None:
+        return done
+    say(console, "loading what it needs")
+    from pipeline import steps  # Ray: seconds to import
+
     with steps.session(out, source, "score", config, console) as session:
         steps.plan_rows(session, rows)
         steps.encode_voices(session)

@@ -6,14 +6,20 @@ Every callable here takes and gives one shard as one Arrow table; the rules that
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
+import ray
+from ray.util.metrics import Gauge
 
+from pipeline.board import Reporter
 from pipeline.codecs import codec_info, load_codec
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
@@ -26,14 +32,15 @@ from pipeline.records import (
     UTTERANCE_ROW,
     Row,
     SpeakerPrompt,
-    is_failed,
-    to_table,
 )
 from pipeline.run import Run
 from pipeline.stages.each_row import as_row_error, one_by_one_if_needed
 from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip
 from pipeline.stages.load_prompt import load_planned_prompt
 
+log = logging.getLogger(__name__)
+# shards that one engine speaks at a time: while the last rows of one end, those of the others fill the slots
+CONCURRENT_SHARDS = 4
 PROMPT_OUTCOME = pa.schema(
     [("prompt_id", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())]
 )
@@ -42,56 +49,25 @@ _MAX_UTTERANCE_BYTES = 256 * 2**20
 _MAX_UTTERANCE_S = 1800.0
 
 
-class ProgressBoard:
-    """Where the stages report; the display reads it."""
-
-    def __init__(self) -> None:
-        self._stages: dict[str, dict[str, float]] = {}
-
-    def add(self, stage: str, rows: int, failed: int, audio_s: float) -> None:
-        counts = self._stages.setdefault(stage, {"rows": 0, "failed": 0, "audio_s": 0.0})
-        for name, value in (("rows", rows), ("failed", failed), ("audio_s", audio_s)):
-            counts[name] += value
-
-    def read(self) -> dict[str, dict[str, float]]:
-        return self._stages
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """One stage's line to the board."""
-
-    board: Any
-    stage: str
-    frame_rate: float | None = None  # where audio is still codes
-
-    def through(
-        self, table: pa.Table, schema: pa.Schema, work: Callable[[list[Row]], Sequence[Row]]
-    ) -> pa.Table:
-        rows = table.to_pylist()
-        failed_before = sum(map(is_failed, rows))
-        out = list(work(rows))
-        failed = sum(map(is_failed, out)) - failed_before
-        audio_s = sum(map(self._seconds, out))
-        self.board.add.remote(self.stage, len(out), failed, audio_s)
-        return to_table(out, schema)
-
-    def _seconds(self, row: Row) -> float:
-        if self.frame_rate is not None and row.get("codes_shape"):
-            return float(row["codes_shape"][1] / self.frame_rate)
-        return row.get("duration_s") or 0.0
-
-
 class Chain:
-    """Several stages in one process."""
+    """Stages in one process, for up to CONCURRENT_SHARDS calls at a time.
+
+    A stage that is `concurrent` takes them all at once, any other one after another: the shards follow
+    each other through the stages, and an engine among them always has rows of the next ones.
+    """
 
     def __init__(self, parts: Sequence[tuple[type, Sequence[Any]]]) -> None:
-        self._stages = [actor(*arguments) for actor, arguments in parts]
+        self._stages = [(actor(*arguments), _lock_for(actor)) for actor, arguments in parts]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        for stage in self._stages:
-            table = stage(table)
+        for stage, lock in self._stages:
+            with lock:
+                table = stage(table)
         return table
+
+
+def _lock_for(actor: type) -> AbstractContextManager[Any]:
+    return nullcontext() if getattr(actor, "concurrent", False) else threading.Lock()
 
 
 class EncodePrompts:
@@ -159,7 +135,11 @@ class PackSamples:
         self._report = Reporter(board, "pack_sample")
         self._prompt_of = prompt_lookup(cache, failed_prompts)
         self._format = PromptFormat.load(
-            model.checkpoint, model.revision, style=model.prompt_style, semantic=model.semantic
+            model.checkpoint,
+            model.revision,
+            style=model.prompt_style,
+            semantic=model.semantic,
+            max_positions=model.max_positions,
         )
         self._frame_rate = codec_info(model.codec_spec, model.codec_pin).frame_rate
 
@@ -178,17 +158,27 @@ class PackSamples:
                 shard.name, packed, _attempt_id(), {"failed": _failures(packed)}
             )
         else:
-            self._report.board.add.remote("pack_sample", committed.rows, 0, 0.0)
+            self._report.board.add.remote("pack_sample", committed.rows - committed.extra["failed"], 0, 0.0)
         return self._run.samples.read_table(committed)
 
 
-class GenerateCodes:
+class Speak:
+    """A packed shard -> its utterances. Several shards at a time: see `Chain`.
+
+    One engine thread speaks the rows of all of them; the codec decodes a shard whose rows have ended on its
+    caller's thread, beside the engine. An engine that has failed ends the process, so that Ray builds it
+    anew; if that one fails, too, its error ends the run.
+    """
+
+    concurrent = True
+
     def __init__(self, run: Run, board: Any, device: str) -> None:
         import torch
 
         from pipeline.engine.base import Sampling
         from pipeline.engine.checkpoint import load_checkpoint
-        from pipeline.engine.transformers_engine import TransformersEngine
+        from pipeline.engine.continuous_engine import ContinuousEngine
+        from pipeline.engine.service import EngineService
 
         model, sampling = run.config.model, run.config.sampling
         if device == "cpu":
@@ -200,30 +190,63 @@ class GenerateCodes:
             model.dtype,
             semantic=model.semantic,
             style=model.prompt_style,
+            max_positions=model.max_positions,
         )
-        codec = codec_info(model.codec_spec, model.codec_pin)
-        self._report = Reporter(board, "generate_codes", codec.frame_rate)
-        self._engine = TransformersEngine(
+        engine = ContinuousEngine(
             checkpoint,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.top_k),
-            batch_size=model.batch_size,
+            num_slots=model.slots,
         )
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        from pipeline.stages.generate_codes import generate_codes
-
-        return self._report.through(table, GENERATED_ROW, lambda rows: generate_codes(rows, self._engine))
-
-
-class DecodeCodes:
-    def __init__(self, run: Run, board: Any, device: str) -> None:
-        self._report = Reporter(board, "decode_codes")
-        self._codec = load_codec(run.config.model.codec_spec, run.config.model.codec_pin, device)
+        rows = CONCURRENT_SHARDS * run.config.output.shard_rows
+        self._service = EngineService(engine, max_rows=rows, deadline_s=model.row_deadline_s)
+        self._meter = EngineMeter(engine, board)
+        self._codec = load_codec(model.codec_spec, model.codec_pin, device)
+        self._generated = Reporter(board, "generate_codes", self._codec.frame_rate)
+        self._decoded = Reporter(board, "decode_codes")
 
     def __call__(self, table: pa.Table) -> pa.Table:
         from pipeline.stages.decode_codes import decode_codes
+        from pipeline.stages.generate_codes import generate_codes
 
-        return self._report.through(table, UTTERANCE_ROW, lambda rows: decode_codes(rows, self._codec))
+        try:
+            generated = self._generated.through(
+                table, GENERATED_ROW, lambda rows: generate_codes(rows, self._service)
+            )
+        except EngineFatalError:
+            if not ray.get_runtime_context().was_current_actor_reconstructed:
+                log.exception("this worker ends, to be started anew")
+                os._exit(1)
+            raise
+        self._meter.report()
+        return self._decoded.through(generated, UTTERANCE_ROW, lambda rows: decode_codes(rows, self._codec))
+
+
+class EngineMeter:
+    """What an engine has done, to the board (for the summary) and to Ray's metrics (for Prometheus)."""
+
+    def __init__(self, engine: Any, board: Any) -> None:
+        self._engine, self._board = engine, board
+        self._reported = dict.fromkeys(("frames", "slot_steps", "prefill_tokens", "prompt_tokens"), 0)
+        self._lock = threading.Lock()
+        self._slot_use = Gauge("voicemill_slot_use", "Frames per slot and step since the engine was built.")
+        self._waiting = Gauge("voicemill_rows_waiting", "Rows that wait for a slot.")
+        self._memory = Gauge("voicemill_device_bytes", "Memory that the engine's process holds on its GPU.")
+
+    def report(self) -> None:
+        engine, counters = self._engine, self._engine.counters
+        with self._lock:
+            now = {
+                "frames": counters.frames,
+                "slot_steps": counters.steps * engine.num_slots,
+                "prefill_tokens": counters.prefill_tokens,
+                "prompt_tokens": counters.prompt_tokens,
+            }
+            done = {name: total - self._reported[name] for name, total in now.items()}
+            self._reported = now
+        self._board.count_work.remote(done)
+        self._slot_use.set(counters.slot_use(engine.num_slots))
+        self._waiting.set(engine.num_waiting)
+        self._memory.set(engine.device_bytes())
 
 
 class LoadUtterances:

@@ -18,6 +18,7 @@ from rich.console import Console
 from pipeline import __version__
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import ConfigError, VoicemillError, printable
+from pipeline.interrupts import EXIT_CODE, Interrupts
 
 app = typer.Typer(
     name="voicemill",
@@ -30,6 +31,7 @@ app = typer.Typer(
 out_console = Console(soft_wrap=False)
 err_console = Console(stderr=True)
 _INTERRUPTED = 130
+_STOPPED = "stopped; the same command goes on from here"
 
 Manifest = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")
@@ -78,9 +80,10 @@ def check(
     Example: `voicemill check manifests/demo.csv`
     """
     from pipeline.preflight import Preflight
-    from pipeline.views import print_bad_row, print_preflight
+    from pipeline.views import print_bad_row, print_preflight, print_reading
 
     settings = _settings(config, set_)
+    print_reading(out_console, manifest)
     preflight = Preflight(manifest, settings, format=format)
     for row in preflight.rows():
         if row["error_code"]:
@@ -195,28 +198,34 @@ def export(
     to: Annotated[
         str, typer.Option("--to", help="Folder for <utterance_id>.flac and metadata.csv: a path or URI.")
     ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files of these names that are not this run's.")
+    ] = False,
 ) -> None:
-    """Write a run's audio as files.
+    """Write a run's audio as files. Run it again to add what was missing.
 
     Example: `voicemill export runs/demo --to dubbed/`
     """
-    from pipeline.results import export_audio
+    from pipeline.export import export_audio
     from pipeline.run import read_run
+    from pipeline.views import say
 
     read_run(run_uri)
-    report = export_audio(run_uri, to)
-    out_console.print(
-        f"{report.files} files in {to}, {report.skipped} rows without audio; see metadata.csv there"
+    report = export_audio(run_uri, to, overwrite=overwrite)
+    before = f" ({report.unchanged} were there already)" if report.unchanged else ""
+    say(
+        out_console,
+        f"{report.files} files in {to}{before}, {report.skipped} rows without audio; see metadata.csv there",
     )
 
 
 @app.command()
 def settings(config: JobFile = None, set_: Assignments = None) -> None:
-    """Print every setting with its value, as a job file.
+    """Print every setting with its meaning and value, as a job file.
 
     Example: `voicemill settings > job.toml`
     """
-    from pipeline.views import settings_toml
+    from pipeline.settings import settings_toml
 
     typer.echo(settings_toml(_settings(config, set_)), nl=False)
 
@@ -263,22 +272,26 @@ def main() -> None:
 
 def reported(work: Callable[[], int], debug: bool = False) -> int:
     """`work`'s exit code. What it raises becomes one line on stderr and the code of its kind."""
-    try:
-        return work()
-    except VoicemillError as error:
-        if debug:
-            raise
-        _complain(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _complain("stopped; the same command goes on from here")
-        return 3
-    except Exception as error:
-        if debug:
-            raise
-        said = " ".join(str(error).split())[:300]
-        _complain(f"broke off: {type(error).__name__}: {said}; the same command goes on (--debug: traceback)")
-        return 3
+    with Interrupts() as interrupts:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            _complain(_STOPPED)
+            return EXIT_CODE
+        except Exception as error:
+            if interrupts.happened:  # whatever the interrupt broke on its way
+                _complain(_STOPPED)
+                return EXIT_CODE
+            if debug:
+                raise
+            if isinstance(error, VoicemillError):
+                _complain(str(error))
+                return error.exit_code
+            said = " ".join(str(error).split())[:300]
+            _complain(
+                f"broke off: {type(error).__name__}: {said}; the same command goes on (--debug: traceback)"
+            )
+            return 3
 
 
 def _run_app() -> int:

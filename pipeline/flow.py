@@ -30,6 +30,7 @@ from ray._private import ray_constants
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from pipeline import actors
+from pipeline.board import ProgressBoard
 from pipeline.config import ResourceConfig
 from pipeline.errors import (
     CheckpointError,
@@ -104,12 +105,18 @@ def stop_ray(cluster: Cluster) -> None:
 
 
 def new_board() -> Any:
-    return ray.remote(num_cpus=0)(actors.ProgressBoard).remote()
+    return ray.remote(num_cpus=0)(ProgressBoard).remote()
 
 
 def read_board(board: Any) -> dict[str, dict[str, float]]:
     counts: dict[str, dict[str, float]] = ray.get(board.read.remote())
     return counts
+
+
+def read_work(board: Any) -> dict[str, int]:
+    """What the engines have done: see `ProgressBoard.read_work`."""
+    work: dict[str, int] = ray.get(board.read_work.remote())
+    return work
 
 
 def encode_prompts(
@@ -164,20 +171,14 @@ def pack(work: Work) -> Iterator[Row]:
 def speak(work: Work) -> Iterator[Row]:
     """Generates, decodes, listens and commits; gives {shard, rows, failed} as each is committed."""
     run, resources, gpus = work.run, work.run.config.resources, work.cluster.gpus
-    generate = Stage(
-        actors.GenerateCodes,
+    speaking = Stage(
+        actors.Speak,
         (run, work.board, run.identity.device),
         pool=resources.engine_actors or max(1, gpus),
-        gpu_share=resources.engine_gpu_share,
-    )
-    decode = Stage(
-        actors.DecodeCodes,
-        (run, work.board, run.identity.device),
-        pool=resources.codec_actors or max(1, gpus),
-        gpu_share=resources.codec_gpu_share,
+        gpu_share=resources.engine_gpu_share + resources.codec_gpu_share,
     )
     pack_samples = _reading_stage(actors.PackSamples, work)
-    utterances = _through(_shards(work.todo), [pack_samples, generate, decode], work.cluster)
+    utterances = _through(_shards(work.todo), [pack_samples, speaking], work.cluster)
     yield from _listen_and_commit(utterances, work)
 
 
@@ -255,13 +256,19 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster) -> Dat
         parts = [(stage.actor, stage.arguments) for stage in stages]
         stages = [Stage(actors.Chain, (parts,), pool=1)]
     for stage in stages:
+        at_once = actors.CONCURRENT_SHARDS if stage.actor in (actors.Chain, actors.Speak) else 1
         with warnings.catch_warnings():
             # Ray 2.64 will want the retries elsewhere; pyproject.toml keeps us below it
             warnings.simplefilter("ignore", DeprecationWarning)
             dataset = dataset.map_batches(
                 stage.actor,
                 fn_constructor_args=stage.arguments,
-                compute=ActorPoolStrategy(size=stage.pool, max_tasks_in_flight_per_actor=2),
+                compute=ActorPoolStrategy(
+                    size=stage.pool,
+                    max_tasks_in_flight_per_actor=2 * at_once,
+                    max_concurrent_calls_per_actor=at_once,
+                    enable_true_multi_threading=at_once > 1,
+                ),
                 num_cpus=_CPU_SHARE,
                 num_gpus=stage.gpu_share if cluster.gpus else 0.0,
                 # Ray's default is to restart for ever: a shard that kills its process would never end

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.commit import ShardLog
 from pipeline.errors import RunConflictError
 from pipeline.records import PLANNED_ROW, REQUEST, Row, to_table
 from pipeline.storage import Store
@@ -31,6 +32,7 @@ class PlannedShard:
     part: str  # key of the Parquet part
     row_group: int
     rows: int
+    bad: int = 0  # of the rows: those that were found faulty before they were planned
 
 
 def content_key(row: Row) -> bytes:
@@ -66,15 +68,27 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
     return added
 
 
+def is_planned(store: Store, rows: Iterable[Row]) -> bool:
+    """Whether all the rows are; looks at every one. Raises RunConflictError as `extend_plan` does."""
+    return sum(1 for _ in _unplanned(rows, _known_rows(store))) == 0
+
+
 def planned_shards(store: Store) -> list[PlannedShard]:
     shards = []
     for key in store.list("plan"):
         part = key.removeprefix("plan/").removesuffix(".parquet")
         with store.open(key) as file:
             metadata = pq.ParquetFile(file).metadata
-        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] or [0]
-        shards += [PlannedShard(f"{part}-{i:05d}", key, i, size) for i, size in enumerate(sizes)]
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        sizes = [(group.num_rows, _bad_rows(group)) for group in groups] or [(0, 0)]
+        shards += [PlannedShard(f"{part}-{i:05d}", key, i, *size) for i, size in enumerate(sizes)]
     return shards
+
+
+def remaining_shards(log: ShardLog) -> list[PlannedShard]:
+    """The planned shards that `log`, of a run's results or samples, does not hold yet."""
+    done = log.committed_shards()
+    return [shard for shard in planned_shards(log.store) if shard.name not in done]
 
 
 def read_planned(store: Store, shard: PlannedShard) -> list[Row]:
@@ -116,6 +130,13 @@ def _unplanned(rows: Iterable[Row], known: dict[bytes, bytes]) -> Iterator[Row]:
                 f"row {row['row']}: id {row['utterance_id']!r} was planned in this run with other content; "
                 "give the row a new id, or run into a new --out"
             )
+
+
+def _bad_rows(group: pq.RowGroupMetaData) -> int:
+    """The rows with a failed stage: counted by the nulls of that column, which Parquet keeps."""
+    columns = map(group.column, range(group.num_columns))
+    [statistics] = [column.statistics for column in columns if column.path_in_schema == "failed_stage"]
+    return int(group.num_rows - statistics.null_count) if statistics else 0
 
 
 def _columns(store: Store, names: list[str]) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from pipeline.config import RunConfig
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import ManifestError, RowError, StorageError
-from pipeline.manifest import Fault, read_manifest
+from pipeline.manifest import UNREADABLE, Fault, read_manifest
 from pipeline.records import PLANNED_ROW, Row
 from pipeline.stages.check_prompt import PromptLimits, check_prompt
 from pipeline.stages.check_request import CheckedRow, RequestChecker
@@ -72,6 +72,8 @@ class Preflight:
             reader = read_manifest(file, shown(self.manifest_uri), self._format, required=self._required)
             checked = map(checker.check, reader)
             while chunk := list(islice(checked, _CHUNK_ROWS)):
+                if not self.report.rows:
+                    self._refuse_other_format(chunk)
                 self._look_at_prompts(chunk, pool)
                 for row in chunk:
                     yield self._planned(row)
@@ -82,6 +84,15 @@ class Preflight:
             return open_uri(self.manifest_uri)
         except (RowError, StorageError) as error:
             raise ManifestError(str(error)) from error
+
+    def _refuse_other_format(self, chunk: Sequence[CheckedRow]) -> None:
+        """Nothing but unreadable rows is a file of another format, and not worth a line for each."""
+        if all(row.faults and row.faults[0].code in UNREADABLE for row in chunk):
+            first = chunk[0].faults[0]
+            raise ManifestError(
+                f"{shown(self.manifest_uri)}: none of its first {len(chunk)} rows can be read "
+                f"({first.code}: {first.message}); is it of another format? name it with --format"
+            )
 
     def _look_at_prompts(self, chunk: Sequence[CheckedRow], pool: ThreadPoolExecutor) -> None:
         given = {row.values["prompt_audio"] for row in chunk} - {None} - self._verdicts.keys()

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
@@ -33,6 +34,7 @@ class Progress:
 
     def __init__(self, console: Console, read: Callable[[], Board], totals: Mapping[str, int]) -> None:
         self._console, self._read, self._totals = console, read, totals
+        self._paces = {stage: Pace() for stage in totals}
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
@@ -55,9 +57,10 @@ class Progress:
 
     def _show_until_stopped(self) -> None:
         if not self._console.is_terminal:
-            while not self._stop.wait(_PLAIN_EVERY_S):
+            while True:
                 self._console.print(plain_line(self._view()), highlight=False, soft_wrap=True)
-            return
+                if self._stop.wait(_PLAIN_EVERY_S):
+                    return
         with Live(live_table(self._view()), console=self._console, refresh_per_second=4) as live:
             while not self._stop.wait(_LIVE_EVERY_S):
                 live.update(live_table(self._view()))
@@ -67,30 +70,62 @@ class Progress:
         board = self._read()
         now = time.monotonic()
         views = []
-        for stage, total in self._totals.items():
+        failed_before = 0
+        for stage, planned in self._totals.items():
             counts = board.get(stage, {})
-            rows = int(counts.get("rows", 0))
+            rows, failed = int(counts.get("rows", 0)), int(counts.get("failed", 0))
+            total = planned - failed_before  # what failed at one stage never comes to the next
+            failed_before += failed
+            self._paces[stage].note(rows, now)
             views.append(
                 StageView(
                     _TITLES.get(stage, stage),
                     rows,
                     total,
-                    int(counts.get("failed", 0)),
+                    failed,
                     counts.get("audio_s", 0.0),
                     now - self._started,
+                    self._paces[stage].left_s(total, now),
                 )
             )
         return views
 
 
+class Pace:
+    """How long a stage still takes, from what it was seen to do.
+
+    Rows come by the shard, and before the first one models are loaded: the pace is that between the
+    first shard and the latest, and until the next one comes the time left just runs down.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []  # when, rows: the first and the latest change
+
+    def note(self, rows: int, now: float) -> None:
+        if rows > (self._seen[-1][1] if self._seen else 0):
+            self._seen = [*self._seen[:1], (now, rows)]
+
+    def left_s(self, total: int, now: float) -> float | None:
+        """None until there is a pace."""
+        if len(self._seen) < 2:
+            return None
+        (first_at, first), (latest_at, latest) = self._seen
+        needed = (latest_at - first_at) / (latest - first) * (total - latest)
+        # a late shard is no reason to promise the end
+        return max(needed - (now - latest_at), needed / 2)
+
+
+@dataclass(frozen=True)
 class StageView:
     """One stage's line: rows done of total, failed here, audio seconds made, seconds since the start."""
 
-    def __init__(
-        self, title: str, rows: int, total: int, failed: int, audio_s: float, elapsed_s: float
-    ) -> None:
-        self.title, self.rows, self.total, self.failed = title, rows, total, failed
-        self.audio_s, self.elapsed_s = audio_s, elapsed_s
+    title: str
+    rows: int
+    total: int
+    failed: int
+    audio_s: float
+    elapsed_s: float
+    left_s: float | None = None
 
     @property
     def speed(self) -> str:
@@ -101,7 +136,7 @@ class StageView:
     def left(self) -> str:
         if self.rows >= self.total:
             return "done"
-        return duration(self.elapsed_s / self.rows * (self.total - self.rows)) if self.rows else "-"
+        return "-" if self.left_s is None else duration(self.left_s)
 
 
 def live_table(views: list[StageView]) -> Table:

@@ -167,7 +167,8 @@ class ErrorCounts:
     reference_length: int
 
 
-# what the evaluators heard; a score that could not be made is null and `unscored_reason` says why
+# What the evaluators heard. A score that could not be made is null, and `unscored_reason` says why: what
+# begins with "similarity: ", behind a "; " if there is more, is about the similarity, the rest about WER.
 SCORES = pa.schema(
     [
         ("hypothesis", pa.string()),
@@ -202,6 +203,8 @@ PROVENANCE = pa.schema(
 )
 _SHARD = pa.schema([("shard", pa.string())])
 _BUDGET = pa.schema([("max_new_frames", pa.int32())])
+# what the transcriber wrote down where the manifest has no ref_text
+_HEARD_PROMPT = pa.schema([("prompt_text_heard", pa.string())])
 _EMBEDDING = pa.schema([("prompt_embedding", pa.list_(pa.float32()))])
 
 
@@ -212,14 +215,20 @@ def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
 # ---- the rows of a shard, stage by stage
 
 PLANNED_ROW = _join(_SHARD, REQUEST, pa.schema([("prompt_id", pa.string())]), FAULT)
-SAMPLE_ROW = _join(PLANNED_ROW, _EMBEDDING, SAMPLE)
-GENERATED_ROW = _join(PLANNED_ROW, _EMBEDDING, _BUDGET, CODES)
+SAMPLE_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _EMBEDDING, SAMPLE)
+GENERATED_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _EMBEDDING, _BUDGET, CODES)
 UTTERANCE_ROW = _join(GENERATED_ROW, UTTERANCE)
 HEARD_ROW = _join(
     UTTERANCE_ROW, pa.schema([SCORES.field(n) for n in ("hypothesis", "unscored_reason", "similarity")])
 )
 SCORED_ROW = _join(UTTERANCE_ROW, SCORES, drop=frozenset({"prompt_embedding"}))
-RESULT_ROW = _join(PROVENANCE, SCORED_ROW)
+# for people, who read from the left: which row, how it went, what was said and heard
+_FIRST = (
+    *("utterance_id", "status", "wer", "cer", "similarity", "duration_s", "row"),
+    *("target_text", "hypothesis", "unscored_reason", "error_code", "error_message"),
+)
+_MADE = _join(PROVENANCE, SCORED_ROW)
+RESULT_ROW = _join(pa.schema([_MADE.field(name) for name in _FIRST]), _join(_MADE, drop=frozenset(_FIRST)))
 
 
 def request_of(row: Mapping[str, Any]) -> SynthesisRequest:

@@ -1,4 +1,4 @@
-"""A run's results, for people and programs: read, list, export. Only committed shards are seen."""
+"""A run's results, for people and programs: read and list. Only committed shards are seen."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.commit import ShardLog, parquet_bytes, read_ahead
+from pipeline.commit import Commit, ShardLog, parquet_bytes, read_ahead
+from pipeline.destination import open_destination
 from pipeline.errors import ConfigError, StorageError
 from pipeline.records import RESULT_ROW
 from pipeline.storage import Store, open_store, parent_uri
@@ -25,15 +26,6 @@ from pipeline.uris import is_key
 LIGHT_COLUMNS = [name for name in RESULT_ROW.names if name not in {"audio", "codes"}]
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_LISTED = ("utterance_id", "target_text", "wer", "similarity")
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """How many audio files were written, and how many rows had none to write."""
-
-    files: int
-    skipped: int
 
 
 def result_schema() -> pa.Schema:
@@ -69,8 +61,22 @@ def iter_results(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.
         raise StorageError(f"{uri} holds no run; name the --out of one")
     # a whole shard is read and checked when nearly all of it is wanted anyway
     only = None if len(wanted) == len(RESULT_ROW) else wanted
-    for table in read_ahead(lambda commit: log.read_table(commit, only), commits):
+    for table in read_ahead(lambda commit: _read_shard(log, commit, only), commits):
         yield table.select(wanted)
+
+
+def _read_shard(log: ShardLog, commit: Commit, columns: list[str] | None) -> pa.Table:
+    """Columns that a run made by an older version does not have are null."""
+    with suppress(KeyError):
+        if columns is not None:
+            return log.read_table(commit, columns)
+    table = log.read_table(commit)
+    for name in RESULT_ROW.names:
+        if name not in table.column_names:
+            table = table.append_column(
+                RESULT_ROW.field(name), pa.nulls(table.num_rows, RESULT_ROW.field(name).type)
+            )
+    return table
 
 
 def write_audio_files(store: Store, table: pa.Table) -> list[str]:
@@ -80,46 +86,25 @@ def write_audio_files(store: Store, table: pa.Table) -> list[str]:
     """
     keys = []
     for row in table.select(["utterance_id", "audio"]).to_pylist():
-        if _has_audio(row["audio"]):
-            keys.append(f"audio/{_file_name(row['utterance_id'])}")
+        if has_audio(row["audio"]):
+            keys.append(f"audio/{audio_file_name(row['utterance_id'])}")
             store.put(keys[-1], row["audio"]["bytes"])
     return keys
-
-
-def export_audio(uri: str, destination_uri: str) -> ExportReport:
-    """Writes `<utterance_id>.flac` for every row that has audio, and `metadata.csv` with its scores.
-
-    The folder is one that `datasets.load_dataset("audiofolder")` reads. Files that are there are replaced.
-    """
-    destination = open_store(destination_uri)
-    files = skipped = 0
-    listing = io.StringIO()
-    writer = csv.writer(listing)
-    writer.writerow(["file_name", *_LISTED])
-    for table in iter_results(uri, [*_LISTED, "audio"]):
-        for row in table.to_pylist():
-            if not _has_audio(row["audio"]):
-                skipped += 1
-                continue
-            name = _file_name(row["utterance_id"])
-            destination.put(name, row["audio"]["bytes"])
-            writer.writerow([name, *(_csv_cell(row[column]) for column in _LISTED)])
-            files += 1
-    destination.put("metadata.csv", listing.getvalue().encode())
-    return ExportReport(files, skipped)
 
 
 def write_table(table: pa.Table, path: str | Path | None, format: str) -> None:
     """Writes rows to a local path or an s3 URI, or to standard output if `path` is None.
 
     `format` is table, csv, jsonl or parquet. All of the table's columns are written: see LIGHT_COLUMNS;
-    text formats hold bytes as base64. Raises ConfigError for another format, StorageError.
+    text formats hold bytes as base64. Raises ConfigError for another format, for Parquet on a terminal
+    and for a path that cannot be written, StorageError.
     """
     if format not in _RENDERERS:
         raise ConfigError(f"format {format!r} is not known; use one of {', '.join(_RENDERERS)}")
-    data = _RENDERERS[format](table)
     if path is None:
-        sys.stdout.buffer.write(data)
+        if format == "parquet" and sys.stdout.isatty():
+            raise ConfigError("Parquet is binary and this is a terminal; name a file with --output")
+        sys.stdout.buffer.write(_RENDERERS[format](table))
         sys.stdout.buffer.flush()
         return
     name = str(path).rpartition("/")[2]
@@ -127,23 +112,25 @@ def write_table(table: pa.Table, path: str | Path | None, format: str) -> None:
         raise ConfigError(
             f"{str(path)!r} does not name a file to write; give one that does not begin with a dot"
         )
-    open_store(parent_uri(str(path))).put(name, data)
+    store = open_destination(parent_uri(str(path)))
+    place = store.local_path(name)
+    if place is not None and place.is_dir():
+        raise ConfigError(f"{str(path)!r} is a folder; name a file in it")
+    store.put(name, _RENDERERS[format](table))
 
 
 def _as_text(table: pa.Table) -> bytes:
-    """Columns padded to their widest cell; control characters, which terminals obey, become spaces."""
+    """A line a row, cells parted by tabs; control characters, which terminals obey, become spaces."""
     rows = [table.column_names, *([_cell(value) for value in row.values()] for row in table.to_pylist())]
     shown = [["".join(c if c.isprintable() else " " for c in cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown)
-    return "".join(f"{line.rstrip()}\n" for line in lines).encode()
+    return "".join("\t".join(row) + "\n" for row in shown).encode()
 
 
 def _as_csv(table: pa.Table) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)  # lines end as in RFC 4180, and a bare \r or \n in a cell is quoted
     writer.writerow(table.column_names)
-    writer.writerows([_csv_cell(value) for value in row.values()] for row in table.to_pylist())
+    writer.writerows([csv_cell(value) for value in row.values()] for row in table.to_pylist())
     return text.getvalue().encode()
 
 
@@ -160,7 +147,7 @@ _RENDERERS: dict[str, Callable[[pa.Table], bytes]] = {
 }
 
 
-def _csv_cell(value: Any) -> str:
+def csv_cell(value: Any) -> str:
     """Text that a spreadsheet would run as a formula is led by an apostrophe, which it shows as text."""
     cell = _cell(value)
     return f"'{cell}" if isinstance(value, str) and cell.startswith(_FORMULA) else cell
@@ -193,11 +180,11 @@ def _checked(columns: Sequence[str] | None) -> list[str]:
     return RESULT_ROW.names if columns is None else list(columns)
 
 
-def _has_audio(audio: Mapping[str, Any] | None) -> bool:
+def has_audio(audio: Mapping[str, Any] | None) -> bool:
     return audio is not None and audio["bytes"] is not None
 
 
-def _file_name(utterance_id: str) -> str:
+def audio_file_name(utterance_id: str) -> str:
     if not _FILE_NAME.fullmatch(utterance_id):
         raise StorageError(
             f"id {utterance_id!r} is not a safe file name; read this run's audio from its Parquet data"

@@ -11,67 +11,18 @@ _SUCCESS              written last
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline import __version__
 from pipeline.commit import ShardLog
 from pipeline.config import ResourceConfig, RunConfig, config_from_dict, differences, fingerprint
+from pipeline.destination import open_destination
 from pipeline.errors import ConfigError, RunConflictError
+from pipeline.identity import Identity
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import shown
-
-# a new version of any of these may round or sample differently
-_PINNED = (
-    "torch",
-    "torchaudio",
-    "transformers",
-    "descript-audio-codec",
-    "pocketsphinx",
-    "resemblyzer",
-    "jiwer",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Everything that changes a run's results, names resolved to revisions."""
-
-    task: str  # speak | score
-    model: str
-    codec: str
-    engine: str
-    device: str
-    evaluator_devices: str  # transcriber, speaker encoder
-    transcriber: str
-    speaker_encoder: str
-    settings: dict[str, Any]
-    versions: dict[str, str]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def settings_of(config: RunConfig) -> dict[str, Any]:
-    """The settings that change results. Names of models are left out: their ids stand for them."""
-    settings = config.to_dict()
-    del settings["resources"], settings["evaluation"], settings["output"]["audio_files"]
-    for name in ("checkpoint", "revision", "codec", "codec_revision", "device"):
-        del settings["model"][name]
-    return settings
-
-
-def pinned_versions() -> dict[str, str]:
-    versions = {"voicemill": __version__}
-    for name in _PINNED:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "absent"
-    return versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +58,46 @@ def open_run(uri: str, config: RunConfig, identity: Identity, manifest_uri: str)
         "resources": resources,
         "created_unix_s": int(time.time()),
     }
-    if not store.exists("run.json") and (other := next(store.list(), None)) is not None:
-        raise RunConflictError(f"{uri} holds {other} and no run; name an empty or a new folder")
     if not store.create("run.json", json.dumps(record, indent=2, sort_keys=True).encode()):
-        existing = read_run(uri)
-        if existing["fingerprint"] != record["fingerprint"]:
-            changed = "; ".join(
-                f"{name} was {old!r}, is {new!r}"
-                for name, old, new in differences(existing["identity"], described)
-            )
-            raise RunConflictError(
-                f"{uri} was started differently ({changed}); restore that or choose a new --out"
-            )
+        _refuse_other(uri, read_run(uri)["identity"], described)
     return Run(store, config, identity)
 
 
+def look_at(uri: str, identity: Identity) -> bool:
+    """Whether a run is there, made with `identity` as far as files tell; devices are left to `open_run`.
+
+    Raises RunConflictError for another make or a folder of other things, ConfigError for a folder that
+    cannot be written to.
+    """
+    store = open_destination(uri)
+    if not store.exists("run.json"):
+        if (other := next(store.list(), None)) is not None:
+            raise RunConflictError(f"{uri} holds {other} and no run; name an empty or a new folder")
+        return False
+    known, given = read_run(uri)["identity"], identity.to_dict()
+    unknown = ["evaluator_devices"] + ["device"] * (given["device"] == "auto")
+    _refuse_other(uri, known, given | {name: known.get(name) for name in unknown})
+    return True
+
+
+def _refuse_other(uri: str, known: dict[str, Any], given: dict[str, Any]) -> None:
+    changed = "; ".join(f"{name} was {old!r}, is {new!r}" for name, old, new in differences(known, given))
+    if changed:
+        raise RunConflictError(
+            f"{uri} was started differently ({changed}); restore that or choose a new --out"
+        )
+
+
 def read_run(uri: str) -> dict[str, Any]:
-    """`run.json` of a run. Raises RunConflictError if there is none."""
+    """`run.json` of a run. Raises RunConflictError if there is none, or if it is damaged."""
     try:
         record: dict[str, Any] = json.loads(open_store(uri).get("run.json"))
     except ObjectMissing as error:
         raise RunConflictError(
             f"{uri} holds no run (no run.json); name the --out of a `voicemill run`"
         ) from error
+    except ValueError as error:
+        raise RunConflictError(f"{uri}: its run.json is damaged; restore it, or name a new folder") from error
     return record
 
 

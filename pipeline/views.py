@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow.compute as pc
@@ -20,11 +20,25 @@ from pipeline.plan import planned_shards
 from pipeline.preflight import PreflightReport
 from pipeline.progress import duration
 from pipeline.records import Row
-from pipeline.results import LIGHT_COLUMNS, read_results, write_table
+from pipeline.results import LIGHT_COLUMNS, iter_results, read_results, write_table
 from pipeline.run import read_run
 from pipeline.storage import open_store
+from pipeline.uris import shown
 
 _TABLE_ROWS = 200
+_SHORT_COLUMNS = [
+    *("utterance_id", "status", "wer", "similarity", "duration_s", "row", "speaker", "prompt_audio"),
+    *("target_text", "hypothesis", "unscored_reason", "error_code", "error_message"),
+]
+
+
+def say(console: Console, text: str) -> None:
+    """One line of plain text, however wide the console is."""
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
+def print_reading(console: Console, manifest_uri: str) -> None:
+    say(console, f"reading {shown(manifest_uri)} and the references it names")
 
 
 def print_bad_row(console: Console, row: Row) -> None:
@@ -41,16 +55,15 @@ def print_bad_row(console: Console, row: Row) -> None:
 
 def print_preflight(console: Console, report: PreflightReport, config: RunConfig) -> None:
     bad = f"{report.bad_rows} bad" if report.bad_rows else "none bad"
-    speech, speed = duration(report.speech_s), config.resources.assumed_speed
-    console.print(
-        f"{report.rows} rows, {bad}; {len(report.voices)} voices; about {speech} of speech to come, "
-        f"{duration(report.speech_s / speed)} of one engine at {speed:g} audio seconds per second "
-        "(assumed: resources.assumed_speed)",
-        highlight=False,
-        soft_wrap=True,
+    speech_s, speed = report.speech_s, config.resources.assumed_speed
+    say(
+        console,
+        f"{report.rows} rows, {bad}; {len(report.voices)} voices; about {duration(speech_s)} of speech to "
+        f"come: {duration(speech_s / speed)} for an engine that makes {speed:g} s of audio a second "
+        "(resources.assumed_speed: a guess for a GPU, a CPU is far slower)",
     )
     for code, count in report.faults.most_common():
-        console.print(Text(f"  {code}: {count}"))
+        say(console, f"  {code}: {count}")
     for warning in report.warnings:
         console.print(Text(printable(f"warning: {warning}"), "yellow"), soft_wrap=True)
 
@@ -60,18 +73,23 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
     record = read_run(uri)
     identity = record["identity"]
     wer, similarity = summary["wer"], summary["similarity"]
-    by_code = [f"{code} {n}" for codes in summary["failures"].values() for code, n in codes.items()]
-    failures = f" ({', '.join(by_code)})" if by_code else ""
+    codes: Counter[str] = Counter()
+    for stage in summary["failures"].values():
+        codes.update(stage)
     heard_by, compared_by = identity["transcriber"], identity["speaker_encoder"]
     lines = [
-        ("rows", f"{summary['ok']} ok, {summary['failed']} failed{failures}"),
+        ("rows", f"{summary['ok']} ok, {summary['failed']} failed{_by_code(codes)}"),
         ("speech", duration(summary["audio_seconds"])),
         (
             "WER",
             f"{_number(wer['macro'], 3)} mean of rows, {_number(wer['micro'], 3)} over all words "
-            f"({wer['rows']} rows; heard by {heard_by})",
+            f"({wer['rows']} rows{_missing(summary, 'wer')}; heard by {heard_by})",
         ),
-        ("similarity", f"{_number(similarity['mean'], 3)} mean ({similarity['rows']} rows; {compared_by})"),
+        (
+            "similarity",
+            f"{_number(similarity['mean'], 3)} mean "
+            f"({similarity['rows']} rows{_missing(summary, 'similarity')}; {compared_by})",
+        ),
         ("model", identity["model"]),
         ("metrics", f"{uri}/data/*/*.parquet, or: voicemill results {uri}"),
         ("audio", f"in the same Parquet files, as files by: voicemill export {uri} --to FOLDER"),
@@ -79,18 +97,21 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
     ]
     if record["settings"]["output"]["audio_files"]:
         lines[6] = ("audio", f"{uri}/audio/<id>.flac, and in the same Parquet files")
-    console.print(_facts(lines))
+    _print_facts(console, lines)
     if identity["model"].startswith(STANDIN_NAME):
         console.print(f"note: {STANDIN_NOTE}", style="yellow", highlight=False, soft_wrap=True)
 
 
-def _facts(lines: list[tuple[str, str]]) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+def _missing(summary: dict[str, Any], metric: str) -> str:
+    reasons = summary["unscored_reasons"].get(metric) or {}
+    return "".join(f", {count} without: {reason}" for reason, count in reasons.items())
+
+
+def _print_facts(console: Console, lines: list[tuple[str, str]]) -> None:
+    """A name and a value a line, never padded or cut: what is long is wrapped by the terminal, if at all."""
+    widest = max(len(name) for name, _ in lines)
     for name, value in lines:
-        table.add_row(Text(name, "dim"), Text(value))
-    return table
+        console.print(Text.assemble((f"{name:<{widest}}", "dim"), f"  {printable(value)}"), soft_wrap=True)
 
 
 def print_status(console: Console, uri: str) -> None:
@@ -100,6 +121,7 @@ def print_status(console: Console, uri: str) -> None:
     commits = list(ShardLog(store).commits())
     packed = ShardLog(store, prefix="samples").committed_shards()
     identity = record["identity"]
+    failed = sum(commit.extra["failed"] for commit in commits)
     packs = f"{len(packed)} packed, " if identity["task"] == "speak" else ""
     lines = [
         ("run", uri),
@@ -110,10 +132,21 @@ def print_status(console: Console, uri: str) -> None:
         ("fingerprint", record["fingerprint"]),
         ("shards", f"{len(shards)} planned, {packs}{len(commits)} committed"),
         ("rows", f"{sum(s.rows for s in shards)} planned, {sum(c.rows for c in commits)} committed"),
-        ("failed", str(sum(commit.extra["failed"] for commit in commits))),
+        ("failed", f"{failed}{_by_code(_failure_codes(uri) if failed else {})}"),
         ("whole", "yes" if store.exists("_SUCCESS") else "no: the same command again finishes it"),
     ]
-    console.print(_facts(lines))
+    _print_facts(console, lines)
+
+
+def _failure_codes(uri: str) -> dict[str, int]:
+    codes: Counter[str] = Counter()
+    for table in iter_results(uri, ["status", "error_code"]):
+        codes.update(row["error_code"] for row in table.to_pylist() if row["status"] == "failed")
+    return dict(codes.most_common())
+
+
+def _by_code(codes: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{code} {count}' for code, count in codes.items())})" if codes else ""
 
 
 def print_results(
@@ -125,7 +158,9 @@ def print_results(
     table = read_results(uri, None if all_columns else LIGHT_COLUMNS)
     if only_failed:
         table = table.filter(pc.equal(table.column("status"), "failed"))
-    if format == "table" and output is None:
+    if format == "table":
+        table = table.select(_SHORT_COLUMNS)
+    if format == "table" and output is None and console.is_terminal:
         rows = table.slice(0, _TABLE_ROWS).to_pylist()
         console.print(results_table(rows))
         if table.num_rows > _TABLE_ROWS:
@@ -139,16 +174,12 @@ def print_results(
 def results_table(rows: list[Row]) -> Table:
     """One line per manifest row: what was asked, what was heard, or why there is nothing to hear."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, justify, ratio in (
-        ("row", "right", None),
-        ("id", "left", None),
-        ("voice", "left", None),
-        ("s", "right", None),
-        ("wer", "right", None),
-        ("sim", "right", None),
-        ("text, and what was heard", "left", 1),
-    ):
-        table.add_column(name, justify=justify, ratio=ratio, no_wrap=name != "text, and what was heard")  # type: ignore[arg-type]
+    table.add_column("id", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for name in ("wer", "sim", "s", "row"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("voice", no_wrap=True)
+    table.add_column("text, and what was heard", ratio=1)
     for row in rows:
         if row["status"] == "failed":
             said = Text(printable(f"{row['error_code']}: {row['error_message']}"), "red")
@@ -158,12 +189,13 @@ def results_table(rows: list[Row]) -> Table:
                 printable(row["target_text"] or ""), "\n", (printable(heard or "(nothing heard)"), "dim")
             )
         table.add_row(
-            str(row["row"]),
             Text(printable(row["utterance_id"])),
-            Text(printable(voice_name(row))),
-            _number(row["duration_s"], 1),
+            row["status"],
             _number(row["wer"], 2),
             _number(row["similarity"], 2),
+            _number(row["duration_s"], 1),
+            str(row["row"]),
+            Text(printable(voice_name(row))),
             said,
         )
     return table
@@ -172,17 +204,6 @@ def results_table(rows: list[Row]) -> Table:
 def voice_name(row: Row) -> str:
     """The speaker if the manifest names one, else the reference's file name."""
     return row["speaker"] or (row["prompt_audio"] or "").rpartition("/")[2].rpartition(".")[0]
-
-
-def settings_toml(config: RunConfig) -> str:
-    """The settings as a job file; unset ones as comments."""
-    lines: list[str] = []
-    for section in dataclasses.fields(config):
-        lines.append(f"[{section.name}]")
-        for name, value in dataclasses.asdict(getattr(config, section.name)).items():
-            lines.append(f"# {name} =" if value is None else f"{name} = {json.dumps(value)}")
-        lines.append("")
-    return "\n".join(lines)
 
 
 def _number(value: float | None, digits: int) -> str:

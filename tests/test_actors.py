@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -7,42 +9,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline import flow  # noqa: F401  (before ray, which actors import: it sets what ray reads)
-from pipeline.actors import Chain, ProgressBoard, Reporter, prompt_lookup
+from pipeline.actors import Chain, prompt_lookup
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.prompt_cache import PromptCache
-from pipeline.records import GENERATED_ROW, SpeakerPrompt
+from pipeline.records import SpeakerPrompt
 from pipeline.storage import open_store
-
-
-class Board:
-    """A board in this process, called as Ray calls one."""
-
-    def __init__(self) -> None:
-        self.real = ProgressBoard()
-        self.add = self
-        self.remote = self.real.add
-
-
-def test_a_stage_reports_rows_new_failures_and_audio() -> None:
-    board = Board()
-    rows = [
-        {"row": 1, "codes_shape": [8, 50]},
-        {"row": 2, "failed_stage": "check_prompt"},
-        {"row": 3, "failed_stage": "generate_codes"},
-    ]
-    before = pa.table({"row": [1, 2, 3], "failed_stage": [None, "check_prompt", None]})
-    out = Reporter(board, "generate_codes", frame_rate=25.0).through(before, GENERATED_ROW, lambda _: rows)
-    # row 2 had failed before; 50 frames at 25 Hz are 2 s
-    assert board.real.read() == {"generate_codes": {"rows": 3, "failed": 1, "audio_s": 2.0}}
-    assert out.schema.equals(GENERATED_ROW)
-
-
-def test_the_board_adds_up() -> None:
-    board = ProgressBoard()
-    board.add("decode", 2, 1, 3.0)
-    board.add("decode", 3, 0, 4.5)
-    board.add("commit", 2, 0, 0.0)
-    assert board.read()["decode"] == {"rows": 5, "failed": 1, "audio_s": 7.5}
 
 
 class Add:
@@ -56,6 +27,35 @@ class Add:
 def test_a_chain_is_its_stages_in_order() -> None:
     chain = Chain([(Add, (1,)), (Add, (2,))])
     assert chain(pa.table({"x": [0, 5]}))["x"].to_pylist() == [12, 512]
+
+
+class Overlaps:
+    """Notes how many calls were inside at once; lets go when `enough` are."""
+
+    def __init__(self, seen: list[int], enough: int) -> None:
+        self.seen, self.together = seen, threading.Barrier(enough)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        try:
+            self.together.wait(timeout=0.2)
+            self.seen.append(self.together.parties)
+        except threading.BrokenBarrierError:
+            self.seen.append(1)
+        return table
+
+
+class ConcurrentOverlaps(Overlaps):
+    concurrent = True
+
+
+@pytest.mark.parametrize(("stage", "together"), [(Overlaps, [1, 1]), (ConcurrentOverlaps, [2, 2])])
+def test_only_concurrent_stages_of_a_chain_take_several_shards_at_once(stage: type, together: list) -> None:
+    seen: list[int] = []
+    chain = Chain([(stage, (seen, 2))])
+    with ThreadPoolExecutor(2) as pool:
+        tables = [pa.table({"x": [number]}) for number in range(2)]
+        assert list(pool.map(chain, tables)) == tables
+    assert seen == together
 
 
 def test_voices_come_from_the_cache_or_fail_as_they_failed(tmp_path: Path) -> None:

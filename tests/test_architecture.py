@@ -13,8 +13,9 @@ MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "jobs").rglob("*.
 # top to bottom; a module may import its own layer's modules and those below
 LAYERS = [
     {"jobs", "pipeline.cli"},
-    {"pipeline.steps", "pipeline.views", "pipeline.progress"},
+    {"pipeline.steps"},
     {"pipeline.flow"},
+    {"pipeline.beforehand", "pipeline.views", "pipeline.progress"},
     {"pipeline.actors"},
     {
         "pipeline.run",
@@ -22,9 +23,12 @@ LAYERS = [
         "pipeline.preflight",
         "pipeline.prompt_cache",
         "pipeline.results",
+        "pipeline.export",
         "pipeline.commit",
+        "pipeline.destination",
+        "pipeline.identity",
     },
-    {"pipeline.stages"},
+    {"pipeline.stages", "pipeline.training"},
     {
         "pipeline.engine",
         "pipeline.codecs",
@@ -34,7 +38,14 @@ LAYERS = [
         "pipeline.manifest_columns",
     },
     {"pipeline.audio", "pipeline.storage", "pipeline.uris"},
-    {"pipeline.records", "pipeline.config", "pipeline.errors", "pipeline"},
+    {
+        "pipeline.records",
+        "pipeline.config",
+        "pipeline.settings",
+        "pipeline.errors",
+        "pipeline.interrupts",
+        "pipeline",
+    },
 ]
 RAY_ALLOWED = {"pipeline.flow", "pipeline.actors"}
 STORAGE_ALLOWED_STAGES = {"pipeline.stages.load_prompt", "pipeline.stages.load_utterance"}

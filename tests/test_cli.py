@@ -84,6 +84,16 @@ def test_check_of_the_demo_names_its_broken_row(
         (["generate", "TMP"], "holds no run"),
         (["results", "TMP"], "holds no run"),
         (["results", "TMP", "--all-columns"], "--format parquet"),
+        (["check", "TMP"], "TMP"),
+        (["check", "GOOD", "--config", "TMP"], "--config TMP"),
+        (["check", "GOOD", "--format", "lst"], "none of its first 2 rows can be read"),
+        (["run", "TMP/nowhere.csv", "--out", "TMP/out"], "TMP/nowhere.csv"),
+        (["run", "GOOD", "--out", "GOOD"], "is not a folder"),
+        (["run", "GOOD", "--out", "GOOD/deep/run"], "is not a folder"),
+        (["run", "GOOD", "--out", "TMP"], "holds good.csv and no run"),
+        (["prepare", "GOOD", "--out", ""], "cannot be written to"),
+        (["score", "nowhere", "--out", "TMP/out"], "nowhere"),
+        (["status", "GOOD"], "holds no run"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2(
@@ -94,7 +104,7 @@ def test_bad_usage_is_one_line_and_exit_2(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arguments = [a.replace("GOOD", good).replace("TMP", str(tmp_path)) for a in arguments]
+    *arguments, says = [a.replace("GOOD", good).replace("TMP", str(tmp_path)) for a in (*arguments, says)]
     code, _, err = voicemill(capfd, monkeypatch, *arguments)
     lines = [line for line in err.splitlines() if line.startswith("voicemill:")]
     assert code == 2

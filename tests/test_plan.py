@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import RunConflictError
-from pipeline.plan import content_key, extend_plan, planned_prompts, planned_shards, read_planned
+from pipeline.plan import content_key, extend_plan, is_planned, planned_prompts, planned_shards, read_planned
 from pipeline.records import Row
 from pipeline.storage import Store, open_store
 
@@ -52,6 +52,23 @@ def test_one_planned_row_per_voice(tmp_path: Path) -> None:
     failed = row(4, "d", prompt=None, error_code="uri_not_found", failed_stage="check_prompt")
     extend_plan(store, [row(1, "a"), row(2, "b", prompt="q"), row(3, "c"), failed], 2, length)
     assert sorted(one["prompt_id"] for one in planned_prompts(store)) == ["p", "q"]
+
+
+def test_a_shard_knows_how_many_of_its_rows_were_bad_before(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    bad = {"error_code": "uri_not_found", "failed_stage": "check_prompt"}
+    extend_plan(store, [row(1, "a"), row(2, "b", "x", **bad), row(3, "c", "", **bad)], 2, length)
+    assert [(shard.rows, shard.bad) for shard in planned_shards(store)] == [(2, 1), (1, 1)]
+
+
+def test_whether_every_row_is_planned(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    assert not is_planned(store, [row(1, "a")])
+    extend_plan(store, [row(1, "a"), row(2, "b")], 2, length)
+    assert is_planned(store, [row(1, "b"), row(2, "a")])
+    assert not is_planned(store, [row(1, "a"), row(2, "new")])
+    with pytest.raises(RunConflictError, match="with other content"):
+        is_planned(store, [row(1, "new"), row(2, "b", "other words")])
 
 
 def test_an_empty_manifest_has_one_empty_shard(tmp_path: Path) -> None:

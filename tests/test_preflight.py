@@ -37,6 +37,20 @@ def test_text_and_reference_faults_of_one_row_are_told_together(tmp_path: Path) 
         assert code in row["error_message"]
 
 
+@pytest.mark.parametrize(("format", "code"), [("jsonl", "bad_json"), ("lst", "bad_row")])
+def test_a_file_of_another_format_is_told_once(tmp_path: Path, format: str, code: str) -> None:
+    manifest = write_csv(tmp_path / "m.csv", [{"ref": "a.flac", "text": "Hello."}] * 3)
+    with pytest.raises(ManifestError, match=rf"none of its first 4 rows can be read \({code}.*--format"):
+        list(Preflight(manifest, load_config(None, []), format=format).rows())
+
+
+def test_one_readable_row_makes_a_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"ref": \n{"ref": "gone.flac", "text": "Hello."}\n')
+    rows, _ = rows_of(str(path))
+    assert [row["error_code"] for row in rows] == ["bad_json", "uri_not_found"]
+
+
 def test_references_are_relative_to_the_manifest_and_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

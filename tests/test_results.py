@@ -6,7 +6,9 @@ import base64
 import csv
 import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import numpy as np
@@ -22,8 +24,6 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.records import RESULT_ROW, Row, to_table
 from pipeline.results import (
     LIGHT_COLUMNS,
-    ExportReport,
-    export_audio,
     iter_results,
     read_results,
     result_schema,
@@ -159,54 +159,12 @@ def test_datasets(local_run: Path, tmp_path: Path) -> None:
     assert Features.from_arrow_schema(result_schema())["audio"] == Audio()
 
 
-# ---- export
-
-
-def test_export_is_files_by_id_and_their_listing(run_uri: str, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert export_audio(run_uri, str(out)) == ExportReport(files=4, skipped=1)
-    assert sorted(path.name for path in out.iterdir()) == [
-        "metadata.csv", "utt-1.flac", "utt-2.flac", "utt-4.flac", "utt-5.flac",
-    ]  # fmt: skip
-    samples, rate = soundfile.read(out / "utt-4.flac")
-    assert rate == 8000
-    np.testing.assert_allclose(samples, tone(4), atol=2 / 32768)
-    with (out / "metadata.csv").open(newline="") as file:
-        listed = {row["file_name"]: row for row in csv.DictReader(file)}
-    assert listed.keys() == {"utt-1.flac", "utt-2.flac", "utt-4.flac", "utt-5.flac"}
-    assert listed["utt-4.flac"] == {
-        "file_name": "utt-4.flac", "utterance_id": "utt-4", "target_text": "text 4", "wer": "0.5", "similarity": "0.5",
-    }  # fmt: skip
-    assert export_audio(run_uri, str(out)).files == 4, "a second export replaces the first"
-
-
-def test_export_to_a_bucket(run_uri: str, s3: str) -> None:
-    export_audio(run_uri, f"{s3}/out")
-    assert list(open_store(f"{s3}/out").list()) == [
-        "metadata.csv", "utt-1.flac", "utt-2.flac", "utt-4.flac", "utt-5.flac",
-    ]  # fmt: skip
-
-
-def test_an_export_is_an_audio_folder(local_run: Path, tmp_path: Path) -> None:
-    """By the loader's inner steps: the whole of it imports torchcodec, which needs FFmpeg's libraries."""
-    from datasets import Audio, StreamingDownloadManager, load_dataset_builder
-
-    export_audio(str(local_run), str(tmp_path / "out"))
-    builder = load_dataset_builder(
-        "audiofolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
-    )
-    [split] = builder._split_generators(StreamingDownloadManager())
-    rows = {row["utterance_id"]: row for _, row in builder._generate_examples(**split.gen_kwargs)}
-    assert builder.info.features["audio"] == Audio()
-    assert {name: row["wer"] for name, row in rows.items()} == {"utt-1": 0.125, "utt-2": 0.25}
-    assert rows["utt-2"]["audio"] == str(tmp_path / "out" / "utt-2.flac")
+# ---- audio files of a shard
 
 
 @pytest.mark.parametrize("bad", ["../x", "a/b", ".hidden", "-x", "a b", "", "x" * 129, "ü", "a\n", "con:aux"])
 def test_ids_that_are_no_file_names_are_refused(tmp_path: Path, bad: str) -> None:
     write_run(str(tmp_path / "run"), [[result_row(1, utterance_id=bad)]])
-    with pytest.raises(StorageError, match="not a safe file name"):
-        export_audio(str(tmp_path / "run"), str(tmp_path / "deep" / "out"))
     with pytest.raises(StorageError, match="not a safe file name"):
         write_audio_files(open_store(str(tmp_path / "deep")), read_results(str(tmp_path / "run")))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -263,8 +221,14 @@ def test_parquet_and_terminal(tmp_path: Path, s3: str, capfdbinary: pytest.Captu
     with open_store(s3).open("t.parquet") as file:
         assert pq.read_table(file).drop_columns("number").equals(ODD.drop_columns("number"))
     write_table(pa.table({"id": ["a", "long\x1b[31m\n"], "wer": [0.25, None]}), None, "table")
-    # widths: "long", ESC and newline as spaces, "[31m": 10 columns
-    assert capfdbinary.readouterr().out == b"id          wer\na           0.25\nlong [31m\n"
+    # ESC and newline, which a terminal or a script would obey, are spaces
+    assert capfdbinary.readouterr().out == b"id\twer\na\t0.25\nlong [31m \t\n"
+
+
+def test_parquet_is_not_poured_over_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
+    with pytest.raises(ConfigError, match="name a file with --output"):
+        write_table(ODD, None, "parquet")
 
 
 def test_writing_elsewhere_is_a_clear_error(tmp_path: Path) -> None:
@@ -276,6 +240,23 @@ def test_writing_elsewhere_is_a_clear_error(tmp_path: Path) -> None:
         write_table(ODD, f"{tmp_path}/", "csv")
     with pytest.raises(ConfigError, match="cannot be written to"):
         write_table(ODD, "https://host/t.csv", "csv")
+    with pytest.raises(ConfigError, match="is a folder"):
+        write_table(ODD, tmp_path, "csv")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file is not a folder"):
+        write_table(ODD, tmp_path / "file" / "t.csv", "csv")
+
+
+def test_a_person_reads_id_status_and_scores_first() -> None:
+    assert RESULT_ROW.names[:5] == ["utterance_id", "status", "wer", "cer", "similarity"]
+
+
+def test_results_of_an_older_version_are_read(tmp_path: Path) -> None:
+    older = to_table([result_row(1)], result_schema()).drop_columns(["prompt_text_heard", "cer"])
+    ShardLog(open_store(str(tmp_path))).write_shard("00000", older, "a", {})
+    for columns in (None, ["wer", "cer", "prompt_text_heard"]):
+        [row] = read_results(str(tmp_path), columns).to_pylist()
+        assert (row["wer"], row["cer"], row["prompt_text_heard"]) == (0.125, None, None)
 
 
 def test_light_columns_hold_no_bytes() -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import RunConfig, load_config
-from pipeline.errors import RunConflictError
-from pipeline.run import Identity, config_of_run, is_run, open_run, pinned_versions, read_run, settings_of
+from pipeline.errors import ConfigError, RunConflictError
+from pipeline.identity import Identity, pinned_versions, resolve_identity, settings_of
+from pipeline.run import config_of_run, is_run, look_at, open_run, read_run
 
 
 def identity(config: RunConfig = RunConfig()) -> Identity:  # noqa: B008
@@ -61,7 +64,7 @@ def test_what_changes_no_result_may_change(tmp_path: Path, assignment: str) -> N
 
 
 @pytest.mark.parametrize(
-    "assignment", ["sampling.temperature=0.5", "output.shard_rows=8", "model.batch_size=4"]
+    "assignment", ["sampling.temperature=0.5", "output.shard_rows=8", "model.cpu_threads=2"]
 )
 def test_what_changes_results_may_not(tmp_path: Path, assignment: str) -> None:
     open_run(str(tmp_path / "r"), RunConfig(), identity(), "m.csv")
@@ -74,7 +77,49 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "anna.flac").write_bytes(b"x")
     with pytest.raises(RunConflictError, match=r"holds data/anna\.flac and no run"):
-        open_run(str(tmp_path), RunConfig(), identity(), "m.csv")
+        look_at(str(tmp_path), identity())
+
+
+def test_a_look_tells_what_files_can_tell(tmp_path: Path) -> None:
+    uri = str(tmp_path / "r")
+    unresolved = replace(identity(), device="auto", evaluator_devices="")
+    assert not look_at(uri, unresolved)
+    assert not (tmp_path / "r").exists(), "a look leaves nothing"
+    open_run(uri, RunConfig(), identity(), "m.csv")
+    assert look_at(uri, unresolved)
+    with pytest.raises(RunConflictError, match="model was 'm@1', is 'm@2'"):
+        look_at(uri, replace(unresolved, model="m@2"))
+    with pytest.raises(RunConflictError, match="device was 'cpu', is 'cuda'"):
+        look_at(uri, replace(unresolved, device="cuda"))
+    (tmp_path / "r" / "run.json").write_text("{")
+    with pytest.raises(RunConflictError, match=r"run\.json is damaged"):
+        look_at(uri, unresolved)
+
+
+@pytest.mark.parametrize("out", ["file", "file/run", "file/deep/run", "x" * 300])
+def test_a_place_for_no_folder_is_told_at_once(tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="name"):
+        look_at(str(tmp_path / out), identity())
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_bucket_that_is_not_there_is_told_at_once(s3: str) -> None:
+    assert not look_at(f"{s3}/run", identity())
+    with pytest.raises(ConfigError, match="no such bucket"):
+        look_at(f"{s3}-not/run", identity())
+
+
+def test_names_become_revisions_without_torch() -> None:
+    code = (
+        "import sys; from pipeline.config import RunConfig; from pipeline.identity import resolve_identity; "
+        "import jobs.clone_voices, jobs.score_audio; "
+        "print(resolve_identity('speak', RunConfig()).model, {'torch', 'ray', 'transformers'} & {*sys.modules})"
+    )
+    resolve_identity("speak", RunConfig())  # builds the stand-in if need be, which takes torch
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "@" in said
+    assert said.endswith("set()\n")
 
 
 def test_no_secret_of_the_manifest_s_address_is_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +17,8 @@ from pipeline.errors import RowError
 if TYPE_CHECKING:
     import torch
 
+_GPU_BUCKET = 32  # frames
+_DECODED_TOGETHER = 32  # clips; bounds the memory of a batch
 Codes = npt.NDArray[np.uint16]
 
 
@@ -90,11 +93,16 @@ class TorchCodec:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
+        import torch
+
         self.info = info
         self._encode_batch = encode_batch
         self._decode_batch = decode_batch
         self._device = device
         self._dtype = dtype
+        # beside whatever else the process runs on the GPU, such as an engine
+        self._side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._lock = threading.Lock()
 
     @property
     def id(self) -> str:
@@ -133,16 +141,24 @@ class TorchCodec:
         return encoded
 
     def decode(self, codes: Sequence[Codes]) -> list[Waveform]:
-        """See `Codec`. Clips of equal length go together: padding would leak through the convolutions."""
+        """See `Codec`. Clips of equal length go together: padding would leak through the convolutions.
+
+        On a GPU, where few clips would be equal, they are first filled up to a multiple of 32 frames with
+        their own last one: what leaks into the end of a clip is then the clip's own, whoever its mates are.
+        """
         import torch
 
+        bucket = _GPU_BUCKET if self._side is not None else 1
         decoded: dict[int, Waveform] = {}
-        with torch.inference_mode():
-            for num_frames, indices in _indices_by_length(codes, self.info).items():
-                batch = np.stack([codes[i] for i in indices]).astype(np.int64)
-                audio = self._decode_batch(torch.from_numpy(batch).to(self._device)).float().cpu().numpy()
-                for i, samples in zip(indices, audio[:, 0], strict=True):
-                    decoded[i] = Waveform(_fitted(samples, num_frames * self.hop_length), self.sample_rate)
+        with torch.inference_mode(), torch.cuda.stream(self._side), self._lock:
+            for length, indices in _indices_by_length(codes, self.info, bucket).items():
+                for start in range(0, len(indices), _DECODED_TOGETHER):
+                    some = indices[start : start + _DECODED_TOGETHER]
+                    batch = torch.from_numpy(np.stack([_filled(codes[i], length) for i in some]))
+                    audio = self._decode_batch(batch.to(self._device)).float().cpu().numpy()
+                    for i, samples in zip(some, audio[:, 0], strict=True):
+                        fitted = _fitted(samples, codes[i].shape[1] * self.hop_length)
+                        decoded[i] = Waveform(fitted, self.sample_rate)
         return [decoded[i] for i in range(len(codes))]
 
 
@@ -157,15 +173,20 @@ def _padded_to_hop(waveform: Waveform, info: CodecInfo) -> npt.NDArray[np.float3
     return np.pad(waveform.samples, (0, info.num_frames(num_samples) * info.hop_length - num_samples))
 
 
-def _indices_by_length(codes: Sequence[Codes], info: CodecInfo) -> dict[int, list[int]]:
+def _indices_by_length(codes: Sequence[Codes], info: CodecInfo, bucket: int) -> dict[int, list[int]]:
+    """Clips by their length, filled up to a multiple of `bucket` frames."""
     groups: dict[int, list[int]] = {}
     for index, clip in enumerate(codes):
         if clip.ndim != 2 or clip.shape[0] != info.num_codebooks:
             raise ValueError(f"{info.id} reads codes [{info.num_codebooks}, T], got {list(clip.shape)}")
         if clip.shape[1] == 0:
             raise RowError("no_audio_generated", "the model ended before the first frame")
-        groups.setdefault(clip.shape[1], []).append(index)
+        groups.setdefault(-(-clip.shape[1] // bucket) * bucket, []).append(index)
     return groups
+
+
+def _filled(clip: Codes, length: int) -> npt.NDArray[np.int64]:
+    return np.pad(clip, ((0, 0), (0, length - clip.shape[1])), "edge").astype(np.int64)
 
 
 def _fitted(samples: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:

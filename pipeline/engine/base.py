@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.errors import RowError
 from pipeline.records import ChatMLSample, GeneratedCodes
+
+ENGINE_ID = "continuous/1"  # of the engine that runs use; part of a run's fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,23 @@ class GenerationItem:
     top_k: int | None = None
 
 
+def sampling_of(item: GenerationItem, default: Sampling) -> Sampling:
+    """The row's own settings over the engine's."""
+    return Sampling(
+        default.temperature if item.temperature is None else item.temperature,
+        default.top_p if item.top_p is None else item.top_p,
+        default.top_k if item.top_k is None else item.top_k,
+    )
+
+
 class Engine(Protocol):
     """Holds a model. `id` names the algorithm: another may draw other codes from the same seeds."""
 
     @property
     def id(self) -> str: ...
 
-    def generate(self, items: Sequence[GenerationItem]) -> Iterator[GeneratedCodes]:
-        """The codes [K, T] of every item, each as it finishes, in any order; T may be 0.
+    def speak(self, items: Sequence[GenerationItem]) -> Sequence[GeneratedCodes | RowError]:
+        """The codes [K, T] of every item, in order, T may be 0; a RowError where a row cannot be spoken.
 
         Raises EngineFatalError when the device has failed: the process is then of no more use.
         """

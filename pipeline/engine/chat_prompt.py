@@ -73,14 +73,26 @@ class PromptFormat:
         *,
         style: PromptStyle = "document",
         semantic: SemanticMode = "auto",
+        max_positions: int | None = None,
     ) -> PromptFormat:
-        """The format of `standin`, a local folder or a hub id. Raises CheckpointError."""
+        """The format of `standin`, a local folder or a hub id. Raises CheckpointError.
+
+        `max_positions` is what an engine's slot holds, where that is less than the model reads.
+        """
         files = locate(spec, revision, weights=False)
-        return cls.from_folder(files.folder, files.id, style=style, semantic=semantic)
+        return cls.from_folder(
+            files.folder, files.id, style=style, semantic=semantic, max_positions=max_positions
+        )
 
     @classmethod
     def from_folder(
-        cls, folder: Path, checkpoint_id: str, *, style: PromptStyle, semantic: SemanticMode
+        cls,
+        folder: Path,
+        checkpoint_id: str,
+        *,
+        style: PromptStyle,
+        semantic: SemanticMode,
+        max_positions: int | None = None,
     ) -> PromptFormat:
         from tokenizers import Tokenizer
         from transformers import HiggsAudioV2Config
@@ -104,7 +116,9 @@ class PromptFormat:
             num_codebooks=config.num_codebooks,
             stream_bos=config.audio_stream_bos_id,
             stream_eos=config.audio_stream_eos_id,
-            max_positions=config.max_position_embeddings,
+            max_positions=min(
+                max_positions or config.max_position_embeddings, config.max_position_embeddings
+            ),
             max_semantic_frames=_max_semantic_frames(folder, checkpoint_id, semantic),
         )
 
@@ -156,8 +170,8 @@ class PromptFormat:
         if positions > self.max_positions:
             raise RowError(
                 "prompt_too_long",
-                f"{len(ids)} prompt tokens and up to {max_new_frames} frames, the model has "
-                f"{self.max_positions} positions: shorten the reference or the text",
+                f"{len(ids)} prompt tokens and up to {max_new_frames} frames, there is room "
+                f"for {self.max_positions}: shorten the reference or the text",
             )
         waveforms = [prompt.waveform] if self.hears_reference else []
         return ChatMLSample(

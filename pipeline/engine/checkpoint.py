@@ -49,17 +49,21 @@ def load_checkpoint(
     *,
     semantic: SemanticMode = "auto",
     style: PromptStyle = "document",
+    max_positions: int | None = None,
 ) -> Checkpoint:
     """Load `standin`, a local folder or a hub id (pinned `revision`) from safetensors weights.
 
     `dtype` is a torch.dtype or `auto`: the checkpoint's own on a GPU, float32 on a CPU, where half
-    precision is slower. Raises CheckpointError, also for `semantic="on"` and a checkpoint without it.
+    precision is slower. `max_positions` bounds prompt and frames of a row. Raises CheckpointError, also for
+    `semantic="on"` and a checkpoint without it.
     """
     import torch
     from transformers import HiggsAudioV2ForConditionalGeneration
 
     files = locate(spec, revision)
-    prompt_format = PromptFormat.from_folder(files.folder, files.id, style=style, semantic=semantic)
+    prompt_format = PromptFormat.from_folder(
+        files.folder, files.id, style=style, semantic=semantic, max_positions=max_positions
+    )
     if dtype == "auto" and torch.device(device).type == "cpu":
         dtype = torch.float32
     try:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.engine.base import GenerationItem, Sampling
+from pipeline.engine.base import GenerationItem, Sampling, sampling_of
 from pipeline.engine.chat_prompt import ModelInputs
 from pipeline.engine.checkpoint import Checkpoint
 from pipeline.engine.delay_pattern import codes_of_frames
+from pipeline.engine.device import is_device_fault
 from pipeline.errors import CheckpointError, EngineFatalError
 from pipeline.records import GeneratedCodes
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     import torch
 
 ENGINE_ID = "transformers-generate/1"
-RAS_WINDOW = 7
-RAS_MAX_REPEATS = 2
 
 
 class TransformersEngine:
@@ -57,7 +56,7 @@ class TransformersEngine:
         """
         by_sampling: dict[Sampling, list[int]] = {}
         for index, item in enumerate(items):
-            by_sampling.setdefault(self._sampling_of(item), []).append(index)
+            by_sampling.setdefault(sampling_of(item, self.sampling), []).append(index)
         done: dict[int, GeneratedCodes] = {}
         following = 0
         for sampling, indices in by_sampling.items():
@@ -70,13 +69,9 @@ class TransformersEngine:
                     yield done.pop(following)
                     following += 1
 
-    def _sampling_of(self, item: GenerationItem) -> Sampling:
-        default = self.sampling
-        return Sampling(
-            default.temperature if item.temperature is None else item.temperature,
-            default.top_p if item.top_p is None else item.top_p,
-            default.top_k if item.top_k is None else item.top_k,
-        )
+    def speak(self, items: Sequence[GenerationItem]) -> list[GeneratedCodes]:
+        """See `Engine`."""
+        return list(self.generate(items))
 
     def _generate_batch(self, items: list[GenerationItem], sampling: Sampling) -> list[GeneratedCodes]:
         prompt_format = self.checkpoint.prompt_format
@@ -86,7 +81,7 @@ class TransformersEngine:
         try:
             frames = self._generate_frames(inputs, limits, sampling, [item.seed for item in items])
         except RuntimeError as error:
-            if not _is_cuda_fault(error):
+            if not is_device_fault(error):
                 raise
             reason = " ".join(str(error).split())[:300]
             raise EngineFatalError(
@@ -162,6 +157,8 @@ class TransformersEngine:
 def _generation_config(config: Any, sampling: Sampling, max_new_tokens: int) -> Any:
     from transformers import GenerationConfig
 
+    from pipeline.engine.sampler import RAS_MAX_REPEATS, RAS_WINDOW
+
     settings: dict[str, Any] = {"do_sample": False}
     if sampling.temperature > 0:
         settings = {
@@ -178,13 +175,6 @@ def _generation_config(config: Any, sampling: Sampling, max_new_tokens: int) -> 
         eos_token_id=config.eos_token_id,
         pad_token_id=config.pad_token_id,
     )
-
-
-def _is_cuda_fault(error: RuntimeError) -> bool:
-    import torch
-
-    # cuBLAS and cuDNN raise plain RuntimeErrors
-    return isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError)) or "CUDA" in str(error)
 
 
 def _row_limits(max_lengths: torch.Tensor) -> Callable[..., torch.Tensor]:

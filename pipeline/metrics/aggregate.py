@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 JsonDict = dict[str, Any]
+_EVALUATOR_OF = {"wer": "transcriber", "cer": "transcriber", "similarity": "speaker_encoder"}
 _SEEN = ("transcriber", "speaker_encoder", "normalizer", "protocol")
 
 
@@ -46,14 +47,15 @@ class _Rates:
 def summarise(rows: Iterable[Mapping[str, Any]]) -> JsonDict:
     """A JSON-able summary of rows with the fields of `RESULT_ROW` (audio and codes are not read).
 
-    Every row is `ok` or `failed`, every `ok` row `scored` (it has a WER or a CER) or `unscored`; rates and
-    similarities are fractions over the rows that have one, None where no row has. Macro is the mean of the
-    rows' rates, micro all errors over all reference units, p95 interpolates linearly. `audio_seconds` is
-    of the `ok` rows.
+    Every row is `ok` or `failed`, every `ok` row `scored` (it has a WER or a CER) or `unscored`;
+    `unscored_reasons` counts, metric by metric, why `ok` rows lack it. Rates and similarities are fractions
+    over the rows that have one, None where no row has. Macro is the mean of the rows' rates, micro all
+    errors over all reference units, p95 interpolates linearly. `audio_seconds` is of the `ok` rows.
     """
     status: Counter[str] = Counter()
     failures: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    unscored: Counter[str] = Counter()
+    scored = 0
+    unscored: dict[str, Counter[str]] = {metric: Counter() for metric in _EVALUATOR_OF}
     finish_reasons: Counter[str] = Counter()
     seen: dict[str, Counter[str]] = {name: Counter() for name in _SEEN}
     wer, cer = _Rates(), _Rates()
@@ -74,17 +76,19 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> JsonDict:
         cer.add(row, "cer", "chars")
         if row["similarity"] is not None:
             similarities.append(row["similarity"])
-        if row["wer"] is None and row["cer"] is None:
-            unscored[row["unscored_reason"] or "unknown"] += 1
+        scored += row["wer"] is not None or row["cer"] is not None
+        for metric, reasons in unscored.items():
+            if row[metric] is None:
+                reasons[_why_unscored(row, metric)] += 1
     total, ok = status.total(), status["ok"]
     return {
         "rows": total,
         "ok": ok,
         "failed": total - ok,
         "failures": {stage: _sorted(codes) for stage, codes in sorted(failures.items())},
-        "scored": ok - unscored.total(),
-        "unscored": unscored.total(),
-        "unscored_reasons": _sorted(unscored),
+        "scored": scored,
+        "unscored": ok - scored,
+        "unscored_reasons": {metric: _sorted(reasons) for metric, reasons in unscored.items()},
         "wer": wer.summary("words"),
         "cer": cer.summary("chars"),
         "similarity": {
@@ -95,6 +99,17 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> JsonDict:
         "finish_reasons": _sorted(finish_reasons),
         **{f"{name}s": _sorted(values) for name, values in seen.items()},
     }
+
+
+def _why_unscored(row: Mapping[str, Any], metric: str) -> str:
+    if row[_EVALUATOR_OF[metric]] == "none":
+        return f"evaluation.{_EVALUATOR_OF[metric]} is none"
+    hearing, _, comparing = f"; {row['unscored_reason'] or ''}".partition("; similarity: ")
+    if metric == "similarity":
+        return comparing or "unknown"
+    if row["hypothesis"] is not None:
+        return "the normalised text is empty"
+    return hearing.removeprefix("; ") or "unknown"
 
 
 def _sorted(counter: Counter[str]) -> dict[str, int]:

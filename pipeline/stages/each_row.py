@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from pipeline.engine.device import is_device_fault
 from pipeline.errors import CheckpointError, EngineFatalError, RowError, StorageError
 from pipeline.records import Row, is_failed
 
@@ -80,12 +81,3 @@ def one_by_one_if_needed(
     if len(made) != len(live):
         raise EngineFatalError(f"a stage made {len(made)} outputs of {len(live)} rows")
     return made
-
-
-def is_device_fault(error: Exception) -> bool:
-    """A GPU or an allocator that failed: every later row of the process would fail with it."""
-    name, said = type(error).__name__, str(error)
-    return name in ("OutOfMemoryError", "AcceleratorError") or any(
-        phrase in said
-        for phrase in ("CUDA error", "CUDA out of memory", "cuDNN error", "can't allocate memory")
-    )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from pipeline.engine.base import Engine, GenerationItem
-from pipeline.errors import EngineFatalError
+from pipeline.errors import RowError
 from pipeline.records import GeneratedCodes, Row, bytes_of
 from pipeline.stages.each_row import each_batch
 from pipeline.stages.pack_sample import sample_of
@@ -15,23 +15,17 @@ STAGE = "generate_codes"
 
 
 def generate_codes(rows: Sequence[Row], engine: Engine) -> list[Row]:
-    """The engine yields rows as they finish; they leave here in the order in which they came."""
+    """The rows that are not failed yet, with their codes; `engine` may serve other callers meanwhile."""
 
-    def speak(batch: list[Row]) -> list[GeneratedCodes]:
-        # the row number tells twins of one id apart
-        items = [generation_item(row, str(row["row"])) for row in batch]
-        spoken = {codes.utterance_id: codes for codes in engine.generate(items)}
-        missing = [item.utterance_id for item in items if item.utterance_id not in spoken]
-        if missing:
-            raise EngineFatalError(f"the engine lost rows {', '.join(missing)}")
-        return [spoken[item.utterance_id] for item in items]
+    def speak(batch: list[Row]) -> Sequence[GeneratedCodes | RowError]:
+        return engine.speak([generation_item(row) for row in batch])
 
     return each_batch(rows, STAGE, speak, lambda row, codes: row | code_columns(codes))
 
 
-def generation_item(row: Row, name: str) -> GenerationItem:
+def generation_item(row: Row) -> GenerationItem:
     return GenerationItem(
-        utterance_id=name,
+        utterance_id=row["utterance_id"],
         sample=sample_of(row),
         seed=row["seed"],
         temperature=row["temperature"],

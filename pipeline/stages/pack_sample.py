@@ -25,7 +25,8 @@ def pack_samples(
         )
         sample = prompt_format.pack(request_of(row), prompt, max_new_frames=budget)
         embedding = None if prompt.embedding is None else prompt.embedding.tolist()
-        return row | {"prompt_embedding": embedding} | sample_columns(sample)
+        heard = prompt.prompt_text if row["prompt_text"] is None else None
+        return row | {"prompt_text_heard": heard, "prompt_embedding": embedding} | sample_columns(sample)
 
     return each_row(rows, STAGE, pack)
 

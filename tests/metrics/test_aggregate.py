@@ -67,7 +67,11 @@ def test_by_hand():
         "unscored": 1,
     }
     assert summary["failures"] == {"generate": {"quarantined": 1}, "load_prompt": {"audio_empty": 2}}
-    assert summary["unscored_reasons"] == {"English only": 1}
+    assert summary["unscored_reasons"] == {
+        "wer": {"English only": 1},
+        "cer": {"English only": 1},
+        "similarity": {"unknown": 2},  # the third row, and the one nobody heard
+    }
     assert summary["wer"] == {
         "rows": 3,
         "errors": 4,
@@ -109,6 +113,28 @@ def test_characters_alone_are_a_score():
     assert (summary["scored"], summary["wer"]["rows"], summary["cer"]["rows"]) == (1, 0, 1)
 
 
+def test_why_a_metric_is_missing():
+    heard, silent = "only English is heard", "similarity: no voiced audio"
+    summary = summary_of(
+        ok(0, 1, unscored_reason=silent),
+        {"status": "ok", "unscored_reason": f"{heard}; {silent}"},
+        {"status": "ok", "unscored_reason": heard, "similarity": 0.5},
+        {"status": "ok", "hypothesis": "something", "similarity": 0.5},
+        {"status": "ok", "transcriber": "none", "speaker_encoder": "none"},
+    )
+    not_heard = {
+        heard: 2,
+        "the normalised text is empty": 1,
+        "evaluation.transcriber is none": 1,
+    }
+    assert summary["unscored_reasons"] == {
+        "wer": not_heard,
+        "cer": not_heard,
+        "similarity": {"no voiced audio": 2, "evaluation.speaker_encoder is none": 1},
+    }
+    assert (summary["scored"], summary["unscored"]) == (1, 4)
+
+
 ROWS = st.lists(
     st.one_of(
         st.builds(ok, st.integers(0, 9), st.integers(1, 9)),
@@ -125,7 +151,8 @@ def test_every_row_is_counted_once(rows):
     assert summary["rows"] == len(rows) == summary["ok"] + summary["failed"]
     assert summary["failed"] == sum(sum(codes.values()) for codes in summary["failures"].values())
     assert summary["ok"] == summary["scored"] + summary["unscored"]
-    assert summary["unscored"] == sum(summary["unscored_reasons"].values())
+    for metric, reasons in summary["unscored_reasons"].items():
+        assert summary["ok"] == summary[metric]["rows"] + sum(reasons.values())
 
 
 @given(ROWS)

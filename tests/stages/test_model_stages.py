@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from pipeline.audio import Waveform, decode_audio, encode_flac
+from pipeline.engine.base import GenerationItem
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.evaluators.base import SpeakerEmbedding, Transcript
 from pipeline.records import (
     GENERATED_ROW,
+    RESULT_ROW,
     SAMPLE_ROW,
     ChatMLSample,
     GeneratedCodes,
@@ -100,31 +102,55 @@ def test_a_voice_that_failed_fails_its_rows_and_no_other() -> None:
     assert (rows[1]["failed_stage"], rows[1]["error_code"]) == ("pack_sample", "prompt_text_unknown")
 
 
-class Backwards:
-    """An engine that finishes the last row first."""
+def test_what_the_transcriber_wrote_for_a_missing_ref_text_is_kept() -> None:
+    class Format:
+        def pack(self, request: object, prompt: object, *, max_new_frames: int) -> ChatMLSample:
+            return sample()
 
-    def __init__(self, lost: int = 0) -> None:
-        self.lost = lost
+    voice = SpeakerPrompt(
+        "p", "as it was heard", np.zeros((8, 1), np.uint16), np.zeros(1, np.int16), 1.0, None
+    )
+    rows = [planned(1), planned(2, prompt_text="As written.")]
+    packed = pack_samples(rows, Format(), 25.0, lambda _: voice)  # type: ignore[arg-type]
+    results = to_table(to_table(packed, GENERATED_ROW).to_pylist(), RESULT_ROW).to_pylist()
+    assert [(row["prompt_text"], row["prompt_text_heard"]) for row in results] == [
+        (None, "as it was heard"),
+        ("As written.", None),
+    ]
 
-    def generate(self, items: Sequence[object]) -> Iterator[GeneratedCodes]:
-        for item in items[::-1][self.lost :]:
-            codes = np.full((8, 2), item.seed, np.uint16)  # type: ignore[attr-defined]
-            yield GeneratedCodes(item.utterance_id, codes, "eos", item.seed)  # type: ignore[attr-defined]
+
+class Says:
+    """An engine that says a row's seed, and cannot say seed 4."""
+
+    id = "says"
+
+    def speak(self, items: Sequence[GenerationItem]) -> list[GeneratedCodes | RowError]:
+        return [
+            RowError("generation_timeout", "too late")
+            if item.seed == 4
+            else GeneratedCodes(item.utterance_id, np.full((8, 2), item.seed, np.uint16), "eos", item.seed)
+            for item in items
+        ]
 
 
-def test_rows_leave_generation_in_the_order_in_which_they_came() -> None:
+def test_generation_fills_in_codes_or_the_fault_of_a_row() -> None:
     rows = [planned(number) | sample_columns(sample()) for number in (5, 3, 4)]
     rows.insert(1, planned(9, failed_stage="check_prompt", error_code="x", error_message="y"))
-    out = generate_codes(rows, Backwards())  # type: ignore[arg-type]
+    out = generate_codes(rows, Says())
     assert [row["row"] for row in out] == [5, 9, 3, 4]
-    assert [np.frombuffer(row["codes"], "<u2")[0] for row in out if row["failed_stage"] is None] == [5, 3, 4]
+    assert [row["error_code"] for row in out] == [None, "x", None, "generation_timeout"]
+    assert [np.frombuffer(row["codes"], "<u2")[0] for row in (out[0], out[2])] == [5, 3]
     assert to_table(out, GENERATED_ROW).column("codes")[1].as_py() is None
 
 
 def test_an_engine_that_loses_a_row_is_fatal() -> None:
+    class Loses(Says):
+        def speak(self, items: Sequence[GenerationItem]) -> list[GeneratedCodes | RowError]:
+            return super().speak(items)[1:]
+
     rows = [planned(number) | sample_columns(sample()) for number in (1, 2)]
-    with pytest.raises(EngineFatalError, match="lost rows 2"):
-        generate_codes(rows, Backwards(lost=1))  # type: ignore[arg-type]
+    with pytest.raises(EngineFatalError, match="1 outputs of 2 rows"):
+        generate_codes(rows, Loses())
 
 
 class Tone:

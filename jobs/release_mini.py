@@ -1,0 +1,66 @@
+"""Assemble the released checkpoint from a trained model, a codec and what was measured.
+
+python -m jobs.release_mini MODEL CODEC OUT --figures FIGURES.json --recipe RECIPE.json [--dtype T]
+
+MODEL is an export, or the folder of a training run: its last state is taken. FIGURES is what the card says
+was measured: `evaluations` (the lines of jobs.evaluate_mini) and facts by name. RECIPE is how it was made:
+`steps` (commands) and facts by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from pipeline.training.checkpoints import last_checkpoint
+from pipeline.training.model_export import export_run
+from pipeline.training.model_training import ModelRun
+from pipeline.training.release import assemble
+
+_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_NOTE = (
+    "voicemill-mini is a small model trained on synthetic speech: fit for trying and testing the pipeline, "
+    "not for listening"
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m jobs.release_mini")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("codec", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--figures", type=Path, required=True)
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--dtype", choices=sorted(_DTYPES), default="float16")
+    parser.add_argument("--codec-dtype", choices=sorted(_DTYPES), default="float32")
+    parser.add_argument("--note", default=_NOTE)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as exported:
+        model = given.model
+        if last_checkpoint(model) is not None:
+            export_run(ModelRun(model, model), Path(exported))
+            model = Path(exported)
+        size = assemble(
+            model,
+            given.codec,
+            given.out,
+            dtype=_DTYPES[given.dtype],
+            codec_dtype=_DTYPES[given.codec_dtype],
+            note=given.note,
+            figures=json.loads(given.figures.read_text("utf-8")),
+            recipe=json.loads(given.recipe.read_text("utf-8")),
+            licence=Path("LICENSE"),
+        )
+    print(f"{given.out}: {size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    from pipeline.cli import reported
+
+    sys.exit(reported(main))

@@ -1,0 +1,130 @@
+"""What is looked at before anything is spent: files alone, no torch, no Ray.
+
+refuse_conflicts -> check_manifest | rows_to_score -> whole_already
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from rich.console import Console
+
+from pipeline.commit import ShardLog
+from pipeline.config import RunConfig
+from pipeline.destination import open_destination
+from pipeline.errors import ManifestError, RunConflictError
+from pipeline.identity import resolve_identity
+from pipeline.plan import PlannedShard, is_planned, planned_shards, remaining_shards
+from pipeline.preflight import Preflight
+from pipeline.records import PLANNED_ROW, Row
+from pipeline.run import is_run, look_at
+from pipeline.storage import open_store
+from pipeline.uris import parent_uri
+from pipeline.views import print_bad_row, print_preflight, print_reading, say
+
+_BAD_ROWS_SHOWN = 50
+
+
+def refuse_conflicts(uri: str, task: str, config: RunConfig) -> None:
+    """Raises for a folder that cannot hold this run: not writable, other things in it, made otherwise."""
+    look_at(uri, resolve_identity(task, config))
+    open_destination(cache_uri(uri, config))
+
+
+def check_manifest(
+    manifest_uri: str, config: RunConfig, console: Console, *, format: str | None = None, strict: bool = False
+) -> Preflight:
+    """Looks at every row and reference, and prints what it finds. Raises ManifestError if `strict`."""
+    return _checked(Preflight(manifest_uri, config, format=format), console, strict)
+
+
+def rows_to_score(
+    source: str, config: RunConfig, console: Console, *, format: str | None = None
+) -> Preflight | FinishedRun:
+    """A manifest with an `audio` column, or a finished run."""
+    if is_run(source):
+        if not open_store(source).exists("_SUCCESS"):
+            raise RunConflictError(f"{source} is not finished; run it to its end before scoring it")
+        return FinishedRun(source)
+    return _checked(Preflight(source, config, format=format, task="score"), console, strict=False)
+
+
+def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
+    print_reading(console, preflight.manifest_uri)
+    for row in preflight.rows():
+        if row["error_code"] and preflight.report.bad_rows <= _BAD_ROWS_SHOWN:
+            print_bad_row(console, row)
+    if preflight.report.bad_rows > _BAD_ROWS_SHOWN:
+        console.print(
+            f"... and {preflight.report.bad_rows - _BAD_ROWS_SHOWN} more; `voicemill check` lists them all"
+        )
+    print_preflight(console, preflight.report, preflight.config)
+    if strict and preflight.report.bad_rows:
+        raise ManifestError(
+            f"{preflight.manifest_uri}: {preflight.report.bad_rows} bad rows; mend them, or drop --strict"
+        )
+    return preflight
+
+
+class RowSource(Protocol):
+    """Where planned rows come from; walked afresh at each call."""
+
+    def rows(self) -> Iterator[Row]: ...
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's result rows as rows to score: the audio is what it made."""
+
+    uri: str
+
+    def rows(self) -> Iterator[Row]:
+        store = open_store(self.uri)
+        log = ShardLog(store)
+        for commit in log.commits():
+            for row in log.read_table(commit, columns=[*PLANNED_ROW.names, "num_samples"]).to_pylist():
+                if row["num_samples"] is not None:  # it failed while it was listened to, if at all
+                    row |= {"failed_stage": None, "error_code": None, "error_message": None}
+                yield row | {"audio_uri": f"{store.uri}/{commit.key}#{row['row']}"}
+
+
+def whole_already(
+    uri: str, source: RowSource | None, console: Console, until: Literal["samples", "finish"] = "finish"
+) -> dict[str, Any] | None:
+    """What the run ended with, if nothing is left to do: every row planned, every shard committed.
+
+    Raises RunConflictError for a row that was planned with other content.
+    """
+    store = open_store(uri)
+    if not store.exists("run.json") or not (source is None or is_planned(store, source.rows())):
+        return None
+    results, samples = ShardLog(store), ShardLog(store, prefix="samples")
+    if until == "samples":
+        if not planned_shards(store) or shards_to_pack(samples):
+            return None
+        say(console, f"{uri} is packed already: nothing to do")
+        return packed_rows(samples)
+    if results.success() is None or remaining_shards(results):
+        return None
+    say(console, f"{uri} is whole already: nothing to do")
+    return dict(json.loads(store.get("summary.json")))
+
+
+def cache_uri(uri: str, config: RunConfig) -> str:
+    """Where encoded voices are kept: beside the run, for its neighbours too."""
+    return config.resources.prompt_cache or f"{parent_uri(uri)}/.prompt-cache"
+
+
+def shards_to_pack(samples: ShardLog) -> list[PlannedShard]:
+    return [shard for shard in remaining_shards(samples) if shard.rows]
+
+
+def packed_rows(samples: ShardLog) -> dict[str, Any]:
+    commits = list(samples.commits())
+    return {
+        "rows": sum(commit.rows for commit in commits),
+        "failed": sum(commit.extra["failed"] for commit in commits),
+    }

@@ -1,0 +1,137 @@
+"""How the slots of a decoding step look back at their keys and values.
+
+Keys and values are [slots, positions, kv_heads, head_dim]; slot i looks at positions 0 to `positions[i]`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+log = logging.getLogger(__name__)
+_AGREEMENT = 2e-2  # bfloat16 attention of two kernels over unit-variance inputs
+# torch's CPU kernel works through keys in blocks of 512: with whole blocks, what a slot computes cannot
+# depend on how far the longest of the others reaches
+_KERNEL_BLOCK = 512
+_FINE_BLOCK = 64
+
+
+class Attention(Protocol):
+    def reach(self, positions: torch.Tensor, span: int) -> torch.Tensor:
+        """What the layers of one step share; `span` bounds the positions."""
+        ...
+
+    def attend(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, reach: torch.Tensor
+    ) -> torch.Tensor:
+        """Queries [S, heads, head_dim] over the first S slots, as [S, heads * head_dim]."""
+        ...
+
+
+class MaskedAttention:
+    """torch's SDPA under a mask: reads every position up to the span. Runs anywhere."""
+
+    def reach(self, positions: torch.Tensor, span: int) -> torch.Tensor:
+        places = torch.arange(span, device=positions.device)
+        return (places <= positions[:, None])[:, None, None]
+
+    def attend(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, reach: torch.Tensor
+    ) -> torch.Tensor:
+        slots, span = reach.shape[0], reach.shape[-1]
+        num_kv_heads, head_dim = keys.shape[2:]
+        # the query heads of a kv head are its queries: no repeated keys
+        attended = scaled_dot_product_attention(
+            queries.view(slots, num_kv_heads, -1, head_dim),
+            keys[:slots, :span].transpose(1, 2),
+            values[:slots, :span].transpose(1, 2),
+            attn_mask=reach,
+        )
+        return attended.reshape(slots, -1)
+
+
+class FlashAttention:
+    """FlashAttention's variable-length kernel, for CUDA and half precision: reads only what a slot has.
+
+    torch 2.11 offers `seqused_k` on the ATen operator alone.
+    """
+
+    def reach(self, positions: torch.Tensor, span: int) -> torch.Tensor:
+        return (positions + 1).to(torch.int32)
+
+    def attend(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, reach: torch.Tensor
+    ) -> torch.Tensor:
+        slots, capacity = len(reach), keys.shape[1]
+        starts = torch.arange(slots + 1, device=reach.device, dtype=torch.int32)
+        attended: torch.Tensor = torch.ops.aten._flash_attention_forward(
+            queries.contiguous(),
+            keys[:slots].flatten(0, 1),
+            values[:slots].flatten(0, 1),
+            starts,
+            starts * capacity,
+            1,
+            capacity,
+            0.0,
+            False,
+            False,
+            seqused_k=reach,
+        )[0]
+        return attended.reshape(slots, -1)
+
+
+def choose_attention(device: torch.device, dtype: torch.dtype, heads: tuple[int, int, int]) -> Attention:
+    """FlashAttention where it runs and agrees with SDPA on ragged slots, else SDPA.
+
+    `heads` is (query heads, kv heads, head_dim).
+    """
+    masked = MaskedAttention()
+    if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
+        return masked
+    flash = FlashAttention()
+    num_heads, num_kv_heads, head_dim = heads
+    generator = torch.Generator(device).manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, device=device, dtype=dtype, generator=generator)
+
+    slots, capacity = 5, 256
+    positions = torch.tensor([0, 1, 100, 127, 255], device=device)
+    queries = random(slots, num_heads, head_dim)
+    keys, values = (random(slots + 1, capacity, num_kv_heads, head_dim) for _ in range(2))
+    try:
+        found = flash.attend(queries, keys, values, flash.reach(positions, capacity))
+    except RuntimeError as error:
+        log.warning("FlashAttention is not to be had here (%s): attention reads whole slots", error)
+        return masked
+    expected = masked.attend(queries, keys, values, masked.reach(positions, capacity))
+    difference = float((found - expected).abs().max())
+    if difference > _AGREEMENT:
+        log.warning("FlashAttention differs from SDPA by %.3g: attention reads whole slots", difference)
+        return masked
+    return flash
+
+
+def span_block(num_slots: int, num_kv_heads: int, group: int, head_dim: int) -> int:
+    """What the spans of a CPU's steps are multiples of, so that none changes a bit of what a slot sees.
+
+    The smaller the less is read in vain. Whether less than the kernel's own block will do rests with the
+    machine's matrix products, so it is tried out.
+    """
+    generator = torch.Generator().manual_seed(0)
+    masked, capacity = MaskedAttention(), 2 * _KERNEL_BLOCK
+    queries = torch.randn(num_slots, num_kv_heads * group, head_dim, generator=generator)
+    keys, values = (
+        torch.randn(num_slots, capacity, num_kv_heads, head_dim, generator=generator) for _ in range(2)
+    )
+    positions = torch.arange(num_slots) * 7 % _FINE_BLOCK
+
+    def seen(span: int) -> torch.Tensor:
+        return masked.attend(queries, keys, values, masked.reach(positions, span))
+
+    whole = seen(capacity)
+    fine = all(torch.equal(seen(span), whole) for span in range(_FINE_BLOCK, capacity, _FINE_BLOCK))
+    return _FINE_BLOCK if fine else _KERNEL_BLOCK

@@ -1,0 +1,142 @@
+"""Prompts into slots: the voice's part once for all rows of the voice, then each row's own text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import embedding
+
+from pipeline.engine.chat_prompt import ModelInputs
+from pipeline.engine.checkpoint import Checkpoint
+from pipeline.engine.counters import Counters
+from pipeline.engine.decoder import KV, embed_frames, prefill
+from pipeline.engine.prefix_store import PrefixStore, prefix_key, prefix_length
+from pipeline.engine.slots import Slots
+from pipeline.records import ChatMLSample
+
+_TEXT_BUCKET = 32  # tokens to which texts are filled up where several are prefilled together
+_SPAN_BUCKET = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A row's prompt; its first `shared` positions are those of every row with the same `voice`."""
+
+    inputs: ModelInputs
+    shared: int
+    voice: str  # a hash of all that those positions are computed from
+
+    @property
+    def length(self) -> int:
+        return len(self.inputs.input_ids)
+
+
+class _Shape(NamedTuple):
+    """Of the products that a text goes through; it depends on the row alone."""
+
+    length: int  # tokens of its own, filled up
+    span: int  # positions that it looks back on
+
+
+class Prompter:
+    """Writes prompts into the slots' KV.
+
+    `rows_together` texts go through the model at once, always as many (absent ones are padding in the
+    slot of no row), so that a row is computed by products of the same shape whoever its mates are.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, slots: Slots, store: PrefixStore, rows_together: int, counters: Counters
+    ) -> None:
+        self._checkpoint, self._slots, self._store = checkpoint, slots, store
+        self._rows_together, self._counters = rows_together, counters
+        special = checkpoint.prompt_format.special
+        self._frame_ids = np.array([special.audio_out, special.delay])
+        self._semantic_id = special.audio
+
+    def read(self, sample: ChatMLSample) -> Prompt:
+        inputs = self._checkpoint.prompt_format.unpack(sample)
+        ids = inputs.input_ids
+        text = ~np.isin(ids, [*self._frame_ids, self._semantic_id])
+        shared = prefix_length(text)
+        return Prompt(inputs, shared, prefix_key(inputs, shared))
+
+    def hear(self, prompts: Mapping[int, Prompt]) -> None:
+        """Prefill the prompt of every slot."""
+        for slot, prompt in prompts.items():
+            self._counters.prompt_tokens += prompt.length
+            if not prompt.shared:
+                continue
+            prefix, made = self._store.get(prompt.voice, partial(self._prefix, prompt))
+            if made:
+                self._counters.voices_prefilled += 1
+                self._counters.prefill_tokens += prompt.shared
+            for held, kv in zip(prefix, self._slots.kv, strict=True):
+                kv[:, slot, : prompt.shared] = held[:, 0]
+        for shape, slots in self._by_shape(prompts).items():
+            for start in range(0, len(slots), self._rows_together):
+                self._texts(
+                    {slot: prompts[slot] for slot in slots[start : start + self._rows_together]}, shape
+                )
+
+    def _by_shape(self, prompts: Mapping[int, Prompt]) -> dict[_Shape, list[int]]:
+        groups: dict[_Shape, list[int]] = {}
+        for slot, prompt in prompts.items():
+            shape = _Shape(prompt.length - prompt.shared, prompt.length)
+            if self._rows_together > 1:
+                length = _filled(shape.length, _TEXT_BUCKET)
+                span = min(_filled(prompt.shared + length, _SPAN_BUCKET), self._slots.num_positions)
+                shape = _Shape(length, span)
+            groups.setdefault(shape, []).append(slot)
+        return groups
+
+    def _texts(self, prompts: Mapping[int, Prompt], shape: _Shape) -> None:
+        absent = self._rows_together - len(prompts)
+        ids = np.zeros((self._rows_together, shape.length), dtype=np.int64)
+        for filled, prompt in zip(ids, prompts.values(), strict=False):
+            own = prompt.inputs.input_ids[prompt.shared :]
+            filled[: len(own)] = own
+            self._counters.prefill_tokens += len(own)
+        weights, device = self._slots.weights, self._slots.weights.device
+        prefill(
+            weights,
+            self._slots.kv,
+            torch.tensor([*prompts, *[self._slots.num_slots] * absent], device=device),
+            torch.tensor([*(p.shared for p in prompts.values()), *[0] * absent], device=device),
+            embedding(torch.from_numpy(ids).to(device), weights.text_embedding),
+            span=shape.span,
+        )
+
+    def _prefix(self, prompt: Prompt) -> KV:
+        """The voice's part, by itself."""
+        weights, device = self._slots.weights, self._slots.weights.device
+        ids = prompt.inputs.input_ids[: prompt.shared]
+        embedded = embedding(torch.from_numpy(ids).to(device), weights.text_embedding)
+        heard = self._indices(np.isin(ids, self._semantic_id))
+        if len(heard):
+            assert self._checkpoint.semantic is not None, (
+                "placeholders are packed only where there is a pathway"
+            )
+            features = torch.cat(self._checkpoint.semantic(prompt.inputs.waveforms))
+            embedded[heard] = features.to(embedded.dtype)
+        frames = self._indices(np.isin(ids, self._frame_ids))
+        if len(frames):
+            spoken = torch.from_numpy(prompt.inputs.audio_input_ids).to(device)
+            embedded[frames] = embed_frames(weights, spoken)
+        kv = KV.empty(weights, 1, prompt.shared)
+        first = torch.zeros(1, dtype=torch.int64, device=device)
+        prefill(weights, kv, first, first, embedded[None], frames, span=prompt.shared)
+        return kv
+
+    def _indices(self, mask: npt.NDArray[np.bool_]) -> torch.Tensor:
+        return torch.from_numpy(np.flatnonzero(mask)).to(self._slots.weights.device)
+
+
+def _filled(length: int, bucket: int) -> int:
+    return -(-length // bucket) * bucket

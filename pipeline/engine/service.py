@@ -1,0 +1,144 @@
+"""An engine for several callers: one thread speaks, callers wait for their rows. No Ray here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from itertools import count
+from typing import Protocol
+
+from pipeline.engine.base import GenerationItem
+from pipeline.errors import EngineFatalError, RowError
+from pipeline.records import GeneratedCodes
+
+log = logging.getLogger(__name__)
+
+
+class SteppedEngine(Protocol):
+    """What the service drives; `ContinuousEngine` is one."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def busy(self) -> bool: ...
+
+    def add(self, item: GenerationItem, batch: int = 0) -> int: ...
+
+    def advance(self) -> list[tuple[int, GeneratedCodes]]: ...
+
+    def cancel(self, ticket: int) -> bool: ...
+
+
+class EngineService:
+    """Rows of all callers share the slots: while one caller's last rows are spoken, another's fill up.
+
+    At most `max_rows` rows are in line or being spoken; further callers wait in `speak`. A row that is not
+    done `deadline_s` seconds after it was taken in fails with `generation_timeout`. When the engine fails,
+    every row it had fails with that error, and so does every later call: the process is of no more use.
+    """
+
+    def __init__(self, engine: SteppedEngine, *, max_rows: int, deadline_s: float) -> None:
+        self.engine = engine
+        self._deadline_s = deadline_s
+        self._room = threading.Semaphore(max_rows)
+        self._wake = threading.Condition()
+        self._arrived: list[tuple[GenerationItem, int, Future[GeneratedCodes]]] = []
+        self._waited_for: dict[int, tuple[Future[GeneratedCodes], float]] = {}
+        self._fatal: EngineFatalError | None = None
+        self._closed = False
+        self._batches = count()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def id(self) -> str:
+        return self.engine.id
+
+    def speak(self, items: Sequence[GenerationItem]) -> list[GeneratedCodes | RowError]:
+        """The codes of `items`, in their order, a RowError in the place of each that cannot be spoken.
+
+        Raises EngineFatalError if the engine has failed.
+        """
+        batch = next(self._batches)
+        futures = [self._submit(item, batch) for item in items]
+        spoken: list[GeneratedCodes | RowError] = []
+        for future in futures:
+            try:
+                spoken.append(future.result())
+            except RowError as error:
+                spoken.append(error)
+        return spoken
+
+    def close(self) -> None:
+        """End the thread once it has nothing more to speak."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _submit(self, item: GenerationItem, batch: int) -> Future[GeneratedCodes]:
+        future: Future[GeneratedCodes] = Future()
+        self._room.acquire()
+        with self._wake:
+            if self._fatal is not None:
+                self._room.release()
+                raise self._fatal
+            self._arrived.append((item, batch, future))
+            self._wake.notify()
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def _run(self) -> None:
+        try:
+            while self._take_in():
+                for ticket, codes in self.engine.advance():
+                    if ticket in self._waited_for:
+                        self._waited_for.pop(ticket)[0].set_result(codes)
+                self._drop_late()
+        except Exception as error:  # whatever it is, the rows' callers must not wait for ever
+            log.exception("the engine failed")
+            self._fail(error)
+
+    def _take_in(self) -> bool:
+        """Rows that have arrived go in line; waits where there is nothing to speak. False when closed."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._arrived or self._waited_for or self._closed)
+            arrived, self._arrived = self._arrived, []
+            open_ = bool(arrived or self._waited_for) or not self._closed
+        for item, batch, future in arrived:
+            try:
+                ticket = self.engine.add(item, batch)
+            except RowError as error:
+                future.set_exception(error)
+                continue
+            self._waited_for[ticket] = (future, time.monotonic() + self._deadline_s)
+        return open_
+
+    def _drop_late(self) -> None:
+        now = time.monotonic()
+        for ticket in [ticket for ticket, (_, end) in self._waited_for.items() if end < now]:
+            self.engine.cancel(ticket)
+            future, _ = self._waited_for.pop(ticket)
+            future.set_exception(
+                RowError(
+                    "generation_timeout", f"not spoken within {self._deadline_s:g} s (model.row_deadline_s)"
+                )
+            )
+
+    def _fail(self, error: Exception) -> None:
+        fatal = (
+            error
+            if isinstance(error, EngineFatalError)
+            else EngineFatalError(f"the engine failed: {error!r}")
+        )
+        with self._wake:
+            self._fatal = fatal
+            futures = [future for *_, future in self._arrived]
+            futures += [future for future, _ in self._waited_for.values()]
+            self._arrived, self._waited_for = [], {}
+        for future in futures:
+            future.set_exception(fatal)

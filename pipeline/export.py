@@ -1,0 +1,103 @@
+"""A run's audio as files in a folder, for people who want files. Nothing that somebody else wrote is lost."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.commit import read_ahead
+from pipeline.destination import open_destination
+from pipeline.errors import ConfigError
+from pipeline.records import Row
+from pipeline.results import audio_file_name, csv_cell, has_audio, iter_results
+from pipeline.storage import ObjectMissing, Store
+
+LISTING = "metadata.csv"
+_LISTED = ("utterance_id", "target_text", "wer", "similarity")
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """How many audio files there are now, how many of them there were before, and rows without audio."""
+
+    files: int
+    unchanged: int
+    skipped: int
+
+
+def export_audio(uri: str, destination_uri: str, *, overwrite: bool = False) -> ExportReport:
+    """Writes `<utterance_id>.flac` for every row that has audio, and `metadata.csv` with its scores.
+
+    The folder is one that `datasets.load_dataset("audiofolder")` reads. Doing it again writes what is
+    missing. A file whose content would be lost is in the way: unless `overwrite`, ConfigError is raised
+    for it before anything is written.
+    """
+    destination = open_destination(destination_uri)
+    listing: list[tuple[str, ...]] = [("file_name", *_LISTED)]
+    skipped = 0
+    found: dict[str, Literal["absent", "same", "other"]] = {}
+    for rows, without_audio in _shards(uri):
+        skipped += without_audio
+        files = {audio_file_name(row["utterance_id"]): row["audio"]["bytes"] for row in rows}
+        states = read_ahead(lambda file: _state(destination, *file), files.items())
+        found.update(zip(files, states, strict=True))
+        listing += [
+            (name, *(csv_cell(row[column]) for column in _LISTED))
+            for name, row in zip(files, rows, strict=True)
+        ]
+    in_the_way = [LISTING] if _would_lose(destination, listing) else []
+    in_the_way += [name for name, state in found.items() if state == "other"]
+    if in_the_way and not overwrite:
+        raise ConfigError(
+            f"{destination_uri} holds {_named(in_the_way)} with other content than this run's; "
+            "name another folder, or give --overwrite to replace"
+        )
+    for rows, _ in _shards(uri):
+        for row in rows:
+            # a run that goes on meanwhile may have more rows by now
+            if found.get(name := audio_file_name(row["utterance_id"]), "same") != "same":
+                destination.put(name, row["audio"]["bytes"])
+    destination.put(LISTING, _csv(listing))
+    unchanged = sum(state == "same" for state in found.values())
+    return ExportReport(len(found), unchanged, skipped)
+
+
+def _shards(uri: str) -> Iterator[tuple[list[Row], int]]:
+    """The rows of each shard that have audio, and how many have none."""
+    for table in iter_results(uri, [*_LISTED, "audio"]):
+        rows = [row for row in table.to_pylist() if has_audio(row["audio"])]
+        yield rows, table.num_rows - len(rows)
+
+
+def _state(destination: Store, name: str, data: bytes) -> Literal["absent", "same", "other"]:
+    try:
+        # the size first: a file of another is not fetched
+        return "same" if destination.size(name) == len(data) and destination.get(name) == data else "other"
+    except ObjectMissing:
+        return "absent"
+
+
+def _would_lose(destination: Store, listing: Sequence[tuple[str, ...]]) -> bool:
+    """Whether a listing is there that says anything `listing` does not; that of a part of this run is not."""
+    try:
+        text = destination.get(LISTING).decode()
+        return not {tuple(line) for line in csv.reader(io.StringIO(text), strict=True)} <= set(listing)
+    except ObjectMissing:
+        return False
+    except (UnicodeDecodeError, csv.Error):
+        return True
+
+
+def _csv(lines: Sequence[tuple[str, ...]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(lines)
+    return text.getvalue().encode()
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,83 @@
+"""Every setting with what it means, as a job file that `--config` reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from pipeline.config import RunConfig
+
+_SECTIONS = {
+    "model": "what speaks",
+    "sampling": "how the model draws; a row's own seed, temperature, top_p and top_k come first",
+    "check": "what is refused before anything is spent",
+    "evaluation": "who listens to the results",
+    "output": "how results are stored",
+    "resources": "where and how fast, never what: may change from one start of a run to the next",
+}
+MEANINGS = {
+    "model": {
+        "checkpoint": "a folder, a hub id, or standin (random weights: noise)",
+        "revision": "of a hub id: the commit, 40 hex digits",
+        "codec": "a folder or hub id; unset: the codec/ folder of the checkpoint",
+        "codec_revision": "as revision",
+        "prompt_style": "document, or original (the chat of the original repository)",
+        "semantic": "the Whisper pathway: auto (if the checkpoint has it), on, off",
+        "device": "auto (a GPU if the cluster has one), cpu, cuda",
+        "dtype": "auto (the checkpoint's own on a GPU, float32 on a CPU), float32, bfloat16, float16",
+        "cpu_threads": "of the engine on a CPU",
+        "slots": "rows that are spoken at once; 0: 8 on a CPU, as many as fit on a GPU",
+        "max_positions": "prompt tokens and frames of a row together: what a slot holds",
+        "row_deadline_s": "a row that takes longer to generate fails, in seconds",
+    },
+    "sampling": {
+        "seed": "rows without a seed derive theirs from it and their id",
+        "temperature": "above 0, at most 5",
+        "top_p": "above 0, at most 1",
+        "top_k": "1 or more",
+    },
+    "check": {
+        "language": "of rows that name none: a BCP 47 tag",
+        "max_text_chars": "longest text, ref_text, scene and speaker",
+        "min_prompt_s": "shortest reference, seconds",
+        "max_prompt_s": "longest reference, seconds",
+        "max_prompt_bytes": "largest reference file",
+    },
+    "evaluation": {
+        "transcriber": "demo:pocketsphinx, a Whisper folder or hub id, or none (no WER)",
+        "transcriber_revision": "of a hub id: the commit, 40 hex digits",
+        "speaker_encoder": "demo:resemblyzer, a WavLM folder or hub id, or none (no similarity)",
+        "speaker_encoder_revision": "as transcriber_revision",
+    },
+    "output": {
+        "shard_rows": "rows that are committed in one step, 1 to 4096",
+        "audio_files": "also write audio/<id>.flac",
+    },
+    "resources": {
+        "num_cpus": "of a private Ray; 0: all. Where RAY_ADDRESS names a cluster none is started",
+        "packer_actors": "processes that pack samples or load audio; 0 here and below: by the cluster's size",
+        "engine_actors": "processes that generate",
+        "codec_actors": "processes that encode voices and decode codes",
+        "transcriber_actors": "processes that transcribe",
+        "speaker_actors": "processes that compare voices",
+        "engine_gpu_share": "share of a GPU that each engine takes",
+        "codec_gpu_share": "that each codec takes",
+        "transcriber_gpu_share": "that each transcriber takes",
+        "speaker_gpu_share": "that each speaker encoder takes",
+        "prompt_cache": "where encoded voices are kept, path or URI; unset: .prompt-cache beside the run",
+        "assumed_speed": "seconds of audio that an engine makes in a second, for the estimate alone",
+        "check_threads": "references read at once while a manifest is checked",
+    },
+}
+
+
+def settings_toml(config: RunConfig) -> str:
+    """The settings as a job file, each behind its meaning; unset ones as comments."""
+    lines: list[str] = []
+    for section in dataclasses.fields(config):
+        lines += [f"# {_SECTIONS[section.name]}", f"[{section.name}]"]
+        for name, value in dataclasses.asdict(getattr(config, section.name)).items():
+            lines.append(f"# {MEANINGS[section.name][name]}")
+            lines.append(f"# {name} =" if value is None else f"{name} = {json.dumps(value)}")
+        lines.append("")
+    return "\n".join(lines)

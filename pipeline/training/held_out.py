@@ -1,0 +1,81 @@
+"""Held-out sample rows: asked of an engine, with or without a part of the model, and turned into audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline.codecs.base import Codec
+from pipeline.engine.base import GenerationItem
+from pipeline.engine.chat_prompt import PromptFormat
+from pipeline.errors import ConfigError
+from pipeline.records import ChatMLSample, GeneratedCodes, Row
+from pipeline.stages.pack_sample import sample_of
+from pipeline.training.ablations import Ablation, ablate_codes, ablate_sample, without_labels
+from pipeline.training.speech_quality import SpokenRow
+
+
+def read_rows(folder: Path, count: int) -> list[Row]:
+    """`count` rows, evenly spread over the shards (`*.parquet`) of `folder`. Raises ConfigError for none."""
+    rows = [row for shard in sorted(folder.glob("*.parquet")) for row in pq.read_table(shard).to_pylist()]
+    rows = [row for row in rows if row["failed_stage"] is None]
+    if not rows:
+        raise ConfigError(f"{folder}: no sample rows")
+    count = min(count, len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
+
+
+def voice_of(row: Row) -> str:
+    return str(row["speaker"] or row["prompt_id"])
+
+
+def samples_by_voice(rows: Sequence[Row]) -> dict[str, ChatMLSample]:
+    """A sample of each voice, the first in `rows`."""
+    return {voice_of(row): sample_of(row) for row in reversed(rows)}
+
+
+def items_of(
+    rows: Sequence[Row], ablation: Ablation, prompt_format: PromptFormat, *, seed: int, take: int
+) -> list[GenerationItem]:
+    """What the engine is asked; the codes of "another voice" are those of the next row that has one."""
+    asked = [without_labels(sample_of(row), prompt_format) for row in rows]
+    items = []
+    for i, (row, sample) in enumerate(zip(rows, asked, strict=True)):
+        following = [(i + j) % len(rows) for j in range(1, len(rows))]
+        other = next((asked[j] for j in following if voice_of(rows[j]) != voice_of(row)), sample)
+        sample = ablate_sample(sample, ablation, other.audio_ids_concat, prompt_format)
+        items.append(GenerationItem(row["utterance_id"], sample, seed=seed + i + len(rows) * take))
+    return items
+
+
+def labelled_codes(rows: Sequence[Row]) -> list[GeneratedCodes]:
+    """The codes that the model should say, of rows with labels. Raises ConfigError for one without."""
+    found = []
+    for row in rows:
+        codes = sample_of(row).label_audio_ids
+        if codes is None:
+            raise ConfigError(f"{row['utterance_id']} has no labels")
+        found.append(GeneratedCodes(row["utterance_id"], codes, "eos", seed=0))
+    return found
+
+
+def as_audio(
+    rows: Sequence[Row], codes: Sequence[GeneratedCodes], codec: Codec, ablation: Ablation
+) -> list[SpokenRow]:
+    """Codes in the order of `rows`, decoded."""
+    said = {i: c for i, c in enumerate(codes) if c.codes.shape[1] > 0}
+    clips = codec.decode([ablate_codes(c.codes, ablation) for c in said.values()])
+    audio = dict(zip(said, clips, strict=True))
+    return [
+        SpokenRow(
+            utterance_id=row["utterance_id"],
+            voice=voice_of(row),
+            text=row["target_text"],
+            language=row["language"] or "en",
+            audio=audio.get(i),
+            finished=i in said and said[i].finish_reason == "eos",
+        )
+        for i, row in enumerate(rows)
+    ]

@@ -1,0 +1,69 @@
+"""The language model as it is trained: losses of a batch by name.
+
+transformers' own loss is not used: it masks the end of the stream, and would learn the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import avg_pool1d, cross_entropy, l1_loss
+
+from pipeline.engine.frame_budget import num_semantic_frames
+from pipeline.engine.semantic import SemanticPathway, inject_features
+from pipeline.training import shared_prompt_attention
+from pipeline.training.collate import Batch
+from pipeline.training.dual_ffn import hidden_states
+
+_MEL_FRAMES_PER_FEATURE = 4  # 100 Hz log-mel, 25 Hz features
+
+
+class TrainedModel(nn.Module):
+    """The model with its text head, its semantic pathway, and the head that the semantic loss needs.
+
+    Neither head is part of what is released. `forward` gives the losses: `text`, `audio_0` to
+    `audio_{K-1}`, and `semantic` where the checkpoint has the pathway.
+    """
+
+    def __init__(self, model: Any, semantic: SemanticPathway | None, semantic_token: int) -> None:
+        super().__init__()
+        self.model = model
+        self.semantic = semantic
+        self.semantic_token = semantic_token
+        if semantic is not None:
+            self.mel_head = nn.Linear(model.config.hidden_size, semantic.config.num_mel_bins)
+        model.set_attn_implementation(shared_prompt_attention.NAME)
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        losses: dict[str, torch.Tensor] = {}
+        features: list[torch.Tensor] = []
+        if self.semantic is not None and batch.waveforms:
+            features, losses["semantic"] = self._hear(self.semantic, batch)
+        backbone = self.model.model
+        with inject_features(backbone.embed_tokens, self.semantic_token, features):
+            hidden = hidden_states(backbone, batch)
+        if self.model.text_lm_head is not None:
+            worded = self.model.text_lm_head(hidden[batch.text_positions])
+            losses["text"] = cross_entropy(worded.float(), batch.text_labels)
+        # the heads are computed where something is learned, which is a third of all positions
+        logits = self.model.audio_lm_head(hidden[batch.audio_positions])
+        config = self.model.config
+        logits = logits.view(-1, config.num_codebooks, config.codebook_size).float()
+        for k in range(config.num_codebooks):
+            losses[f"audio_{k}"] = cross_entropy(logits[:, k], batch.audio_labels[:, k])
+        return losses
+
+    def _hear(self, semantic: SemanticPathway, batch: Batch) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Features of the waveforms, and how badly they tell the encoder's input averaged to 25 Hz."""
+        heard: list[torch.Tensor] = []
+        hook = semantic.encoder.register_forward_pre_hook(lambda _module, args: heard.append(args[0]))
+        try:
+            features = semantic(batch.waveforms)
+        finally:
+            hook.remove()
+        mel = avg_pool1d(heard[0].float(), _MEL_FRAMES_PER_FEATURE).transpose(1, 2)
+        told = self.mel_head(torch.cat(features))
+        wanted = [mel[i, : num_semantic_frames(len(w))] for i, w in enumerate(batch.waveforms)]
+        return features, l1_loss(told.float(), torch.cat(wanted))

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.engine.device import choose_num_slots
+from pipeline.errors import ConfigError
+
+GIB = 2**30
+
+
+def test_a_cpu_speaks_eight_rows_or_what_was_asked_for():
+    assert choose_num_slots(0, GIB, None, 0) == 8
+    assert choose_num_slots(3, GIB, None, 0) == 3
+
+
+def test_free_memory_less_the_voices_and_a_margin_gives_the_slots():
+    # (100 - 20) GiB * 0.85 = 68 GiB
+    assert choose_num_slots(0, GIB, 100 * GIB, 20 * GIB) == 64  # in steps of 32
+    assert choose_num_slots(68, GIB, 100 * GIB, 20 * GIB) == 68
+    assert choose_num_slots(0, GIB // 1024, 100 * GIB, 20 * GIB) == 512  # no more win anything
+    assert choose_num_slots(0, 10 * GIB, 100 * GIB, 20 * GIB) == 6  # fewer than a step
+
+
+def test_too_many_slots_say_how_many_would_fit():
+    with pytest.raises(ConfigError, match=r"set model\.slots=68$"):
+        choose_num_slots(69, GIB, 100 * GIB, 20 * GIB)
+    with pytest.raises(
+        ConfigError, match=r"a slot takes 70 GiB, 100 GiB are free.*smaller model.max_positions"
+    ):
+        choose_num_slots(0, 70 * GIB, 100 * GIB, 20 * GIB)

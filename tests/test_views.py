@@ -1,0 +1,65 @@
+"""What is printed, to a terminal and to a pipe."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from test_beforehand import Whole, whole
+
+from pipeline.metrics.aggregate import summarise
+from pipeline.results import read_results
+from pipeline.views import print_results, print_status, print_summary
+
+__all__ = ["whole"]  # the fixture: a run of a good and a bad row
+
+
+def console(width: int = 80, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=True)
+
+
+def printed(console: Console) -> list[str]:
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_status_counts_failures_by_code(whole: Whole) -> None:
+    shown = console()
+    print_status(shown, whole.run.uri)
+    assert "failed       1 (uri_not_found 1)" in printed(shown)
+
+
+def test_facts_are_neither_wrapped_nor_padded(whole: Whole) -> None:
+    shown = console(width=20)
+    print_status(shown, whole.run.uri)
+    assert f"run          {whole.run.uri}" in printed(shown)
+    assert all(line == line.rstrip() for line in printed(shown))
+
+
+def test_results_in_a_pipe_are_a_line_a_row(whole: Whole, capfd: pytest.CaptureFixture[str]) -> None:
+    print_results(console(), whole.run.uri, "table", None, all_columns=False, only_failed=False)
+    header, *lines = (line.split("\t") for line in capfd.readouterr().out.splitlines())
+    assert header[:4] == ["utterance_id", "status", "wer", "similarity"]
+    assert [line[:2] for line in lines] == [["good", "ok"], ["bad", "failed"]]
+    assert all(len(line) == len(header) for line in lines)
+
+
+def test_results_on_a_terminal_are_a_table(whole: Whole) -> None:
+    shown = console(terminal=True)
+    print_results(shown, whole.run.uri, "table", None, all_columns=False, only_failed=True)
+    text = "\n".join(printed(shown))
+    assert "uri_not_found" in text
+    assert "good" not in text
+
+
+def test_the_summary_says_why_scores_are_missing(whole: Whole) -> None:
+    rows = read_results(whole.run.uri).to_pylist()
+    rows[0] |= {"unscored_reason": "similarity: no voiced audio", "hypothesis": "good evening", "wer": 0.0}
+    rows[0] |= dict.fromkeys(("wer_substitutions", "wer_deletions", "wer_insertions"), 0)
+    rows[0]["wer_reference_words"] = 2
+    shown = console()
+    print_summary(shown, summarise(rows), whole.run.uri)
+    [similarity] = [line for line in printed(shown) if line.startswith("similarity")]
+    assert "(0 rows, 1 without: no voiced audio; " in similarity
+    [wer] = [line for line in printed(shown) if line.startswith("WER")]
+    assert "(1 rows; heard by" in wer
