@@ -28,6 +28,7 @@ format: setup
 
 bench: setup
 	$(RUN) python -m jobs.benchmark
+	$(RUN) python -m jobs.benchmark_engine
 
 clean:
 	rm -rf runs .venv .uv .pytest_cache .mypy_cache .ruff_cache

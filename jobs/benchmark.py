@@ -21,9 +21,7 @@ import torch
 from pipeline.audio import Waveform, decode_audio, resample
 from pipeline.codecs import load_codec
 from pipeline.commit import parquet_bytes
-from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import load_checkpoint
-from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.manifest import read_manifest
 from pipeline.records import SAMPLE_ROW, SpeakerPrompt, SynthesisRequest, to_table
 from pipeline.stages.check_request import RequestChecker
@@ -50,13 +48,6 @@ def main(spec: str, revision: str | None) -> None:
     )
     request = SynthesisRequest(1, "u", str(VOICE), prompt.prompt_text, "Good evening to you all.", "en", 1)
     sample = checkpoint.prompt_format.pack(request, prompt, max_new_frames=FRAMES)
-    items = [GenerationItem(f"u{i}", sample, seed=i) for i in range(ROWS)]
-
-    def generate(batch_size: int) -> Callable[[], float]:
-        engine = TransformersEngine(checkpoint, sampling=Sampling(), batch_size=batch_size)
-        return lambda: sum(codes.codes.shape[1] for codes in engine.generate(items)) / codec.frame_rate
-
-    report("generate", "audio s/s", {"batch 16": generate(16), "batch 1": generate(1)}, checkpoint.id, device)
     codes = [prompt.codes[:, :FRAMES] for _ in range(ROWS)]
     decode = {
         "equal lengths together": lambda: seconds(codec.decode(codes)),

@@ -103,7 +103,7 @@ def ceilings(checkpoint: Checkpoint, slots: int) -> float:
 
 
 def attention(checkpoint: Checkpoint, slots: int) -> None:
-    """Which attention is chosen, its speed, and its distance to float32 on ragged slots with poisoned tails."""
+    """Which attention is chosen, its speed, and its distance to float32 on ragged, poisoned slots."""
     config, device, dtype = checkpoint.model.config, checkpoint.device, checkpoint.model.dtype
     heads = (config.num_attention_heads, config.num_key_value_heads, config.head_dim)
     chosen = choose_attention(device, dtype, heads)

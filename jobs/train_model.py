@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from pipeline.config import ResourceConfig
 from pipeline.training.model_export import export_trainee
 from pipeline.training.model_training import (
     ModelRun,
@@ -85,6 +86,8 @@ def train_on_workers(given: argparse.Namespace) -> None:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    from pipeline.flow import start_ray, stop_ray
+
     def worker(config: dict[str, Any]) -> None:
         from ray.train.torch import get_device, prepare_model
 
@@ -97,12 +100,20 @@ def train_on_workers(given: argparse.Namespace) -> None:
             parallel=prepare_model,
         )
 
-    TorchTrainer(
-        worker,
-        train_loop_config={**vars(given), "samples": given.samples.absolute(), "out": given.out.absolute()},
-        scaling_config=ScalingConfig(num_workers=given.workers, use_gpu=given.device.startswith("cuda")),
-        run_config=RunConfig(name="ray", storage_path=str(given.out.absolute())),
-    ).fit()
+    cluster = start_ray(ResourceConfig())
+    try:
+        TorchTrainer(
+            worker,
+            train_loop_config={
+                **vars(given),
+                "samples": given.samples.absolute(),
+                "out": given.out.absolute(),
+            },
+            scaling_config=ScalingConfig(num_workers=given.workers, use_gpu=given.device.startswith("cuda")),
+            run_config=RunConfig(name="ray", storage_path=str(given.out.absolute())),
+        ).fit()
+    finally:
+        stop_ray(cluster)
 
 
 def main() -> int:

@@ -156,6 +156,11 @@ def _walk(
     with _progress(session, board, dict.fromkeys(stages, _good_rows(todo, session.run.samples))):
         for _ in graph(work):
             pass
+    if (done := flow.read_work(board)).get("slot_steps"):
+        used, computed = done["frames"] / done["slot_steps"], done["prefill_tokens"] / done["prompt_tokens"]
+        say(
+            session.console, f"engine: {used:.0%} of its slots in use, {computed:.0%} of the prompts computed"
+        )
 
 
 def _good_rows(shards: list[PlannedShard], samples: ShardLog) -> int:

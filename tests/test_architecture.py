@@ -17,6 +17,7 @@ LAYERS = [
     {"pipeline.flow"},
     {"pipeline.beforehand", "pipeline.views", "pipeline.progress"},
     {"pipeline.actors"},
+    {"pipeline.board"},
     {
         "pipeline.run",
         "pipeline.plan",

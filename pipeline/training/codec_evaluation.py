@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.audio import Waveform
-from pipeline.evaluators import SpeakerEncoder, Transcriber
+from pipeline.evaluators import SpeakerEmbedding, SpeakerEncoder, Transcriber
 from pipeline.metrics.error_rates import word_errors
 from pipeline.metrics.normalizers import normalizer_for
 from pipeline.metrics.similarity import cosine
@@ -48,18 +48,19 @@ def listen(
     """The original first, then the reconstruction from the first k codebooks for each k."""
     originals = [waveform for waveform, _ in clips]
     texts = [text for _, text in clips]
+    voices = encoder.embed(originals)
     codes = [_codes(network, waveform, hop) for waveform in originals]
-    report = [_heard(None, originals, originals, texts, transcriber, encoder)]
+    report = [_heard(None, originals, voices, texts, transcriber, encoder)]
     for k in codebooks:
         decoded = [_decoded(network, c[:, :k], len(o.samples)) for c, o in zip(codes, originals, strict=True)]
-        report.append(_heard(k, decoded, originals, texts, transcriber, encoder))
+        report.append(_heard(k, decoded, voices, texts, transcriber, encoder))
     return report
 
 
 def _heard(
     num_codebooks: int | None,
     waveforms: list[Waveform],
-    originals: list[Waveform],
+    voices: list[SpeakerEmbedding],
     texts: list[str],
     transcriber: Transcriber,
     encoder: SpeakerEncoder,
@@ -71,7 +72,7 @@ def _heard(
         for text, transcript in zip(texts, transcripts, strict=True)
     ]
     errors = sum(c.substitutions + c.deletions + c.insertions for c in counts)
-    pairs = zip(encoder.embed(waveforms), encoder.embed(originals), strict=True)
+    pairs = zip(encoder.embed(waveforms), voices, strict=True)
     # a reconstruction without a voice in it is as unlike as can be
     alike = [0.0 if a.vector is None or b.vector is None else cosine(a.vector, b.vector) for a, b in pairs]
     return Heard(num_codebooks, errors / sum(c.reference_length for c in counts), float(np.mean(alike)))

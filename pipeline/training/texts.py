@@ -38,6 +38,7 @@ _LEFT_OUT = re.compile(
     r"tits?|whor\w*|bosom\w*|concubine\w*|nazi\w*|hitler)\b",
     re.IGNORECASE,
 )
+_NOT_FOR_TESTS = re.compile(r"\b(?:clothes|gay|bisexual|sucks|screwed|toking|esp\.$|etc\.$)", re.IGNORECASE)
 
 
 def found_sentences() -> list[str]:
@@ -64,7 +65,7 @@ def held_out_sentences(count: int, seed: int = 0) -> list[str]:
     prose = [_read(path, package) for package, path in TEST_PROSE.items()]
     found = {s for text in prose for s in _fitting(_sentences(text)) if 25 <= len(s) <= 60}
     plain = sorted(s for s in found if known.issuperset(re.findall(r"[A-Za-z'-]+", s[0].lower() + s[1:])))
-    unseen = sorted(set(plain) - set(found_sentences()) - {s for s in plain if s.endswith("esp.")})
+    unseen = sorted({s for s in plain if not _NOT_FOR_TESTS.search(s)} - set(found_sentences()))
     return [unseen[i] for i in np.random.default_rng(seed).permutation(len(unseen))[:count]]
 
 

@@ -180,7 +180,7 @@ def test_a_prompt_beyond_the_models_positions_is_refused(formats, request_for, p
     # the steps of a generation: its frames, the all-BOS one before them and K - 1 for the delay
     room = 4096 - len(sample.input_ids) - 8
     prompt_format.pack(request_for(), prompt_for(), max_new_frames=room)
-    with pytest.raises(RowError, match="4096 positions") as caught:
+    with pytest.raises(RowError, match="room for 4096") as caught:
         prompt_format.pack(request_for(), prompt_for(), max_new_frames=room + 1)
     assert caught.value.code == "prompt_too_long"
 

@@ -16,6 +16,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import load_checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
+from pipeline.engine.stepper import Flags
 from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.errors import EngineFatalError, RowError
 
@@ -190,6 +191,37 @@ def test_slots_stay_busy_and_voices_are_prefilled_once(checkpoint_of, request_fo
     assert engine.counters.slot_use(8) >= 0.95
     assert engine.counters.prompt_tokens == sum(len(item.sample.input_ids) for item in items)
     assert engine.counters.prefill_tokens <= 0.25 * engine.counters.prompt_tokens
+
+
+class LateStepper:
+    """Blocks of four steps whose flags are read a block late, as on a GPU."""
+
+    steps = 4
+
+    def __init__(self, slots) -> None:
+        self.slots, self.block, self.last = slots, 0, None
+
+    def run(self, reach: int, top_k: int):
+        for _ in range(self.steps):
+            self.slots.step(self.slots.num_positions, 1026)
+        self.block += 1
+        flags = Flags(self.block, self.slots.done.tolist(), self.slots.frame.tolist())
+        flags, self.last = self.last, flags
+        return flags
+
+    def spoken(self, slot: int, num_frames: int):
+        return self.slots.spoken(slot, num_frames)
+
+
+def test_flags_that_come_late_are_of_the_row_they_were_read_for(checkpoint_with_ends, items_for):
+    """A slot is taken anew while the block before, in which it was done, has not been read."""
+    checkpoint = checkpoint_with_ends()
+    items = items_for(checkpoint, 16)
+    expected = said(ContinuousEngine(checkpoint, num_slots=4).generate(items))
+    engine = ContinuousEngine(checkpoint, num_slots=4)
+    engine._stepper = LateStepper(engine._slots)
+    assert said(engine.generate(items)) == expected
+    assert engine.counters.rows == 16
 
 
 class Ops(TorchDispatchMode):

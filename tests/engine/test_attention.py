@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import torch
+
+from pipeline.engine.attention import MaskedAttention, choose_attention, span_block
+
+
+def by_hand(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, positions: list[int]
+) -> torch.Tensor:
+    """Softmax attention of each head over its kv head's positions up to the slot's own, one at a time."""
+    slots, heads, head_dim = queries.shape
+    group = heads // keys.shape[2]
+    out = torch.zeros(slots, heads, head_dim)
+    for slot, last in enumerate(positions):
+        for head in range(heads):
+            scores = keys[slot, : last + 1, head // group] @ queries[slot, head] / head_dim**0.5
+            out[slot, head] = scores.softmax(0) @ values[slot, : last + 1, head // group]
+    return out.view(slots, -1)
+
+
+def test_every_slot_looks_at_its_own_positions_and_no_further():
+    generator = torch.Generator().manual_seed(0)
+    queries = torch.randn(3, 6, 16, generator=generator)
+    keys, values = (torch.randn(4, 40, 2, 16, generator=generator) for _ in range(2))
+    positions = [0, 17, 31]
+    expected = by_hand(queries, keys, values, positions)
+    for slot, last in enumerate(positions):
+        keys[slot, last + 1 :], values[slot, last + 1 :] = 1e30, -1e30
+    way = MaskedAttention()
+    for span in (32, 40):
+        found = way.attend(queries, keys, values, way.reach(torch.tensor(positions), span))
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_cpu_has_masked_attention_in_whole_or_fine_blocks():
+    assert isinstance(choose_attention(torch.device("cpu"), torch.float32, (4, 2, 16)), MaskedAttention)
+    assert span_block(8, 2, 2, 64) in (64, 512)
