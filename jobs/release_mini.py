@@ -54,7 +54,7 @@ def main() -> int:
             note=given.note,
             figures=json.loads(given.figures.read_text("utf-8")),
             recipe=json.loads(given.recipe.read_text("utf-8")),
-            licence=Path("LICENSE"),
+            licence=Path(__file__).parents[1] / "LICENSE",
         )
     print(f"{given.out}: {size / 1e6:.1f} MB")
     return 0

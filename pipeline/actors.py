@@ -10,8 +10,8 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -166,8 +166,7 @@ class Speak:
     """A packed shard -> its utterances. Several shards at a time: see `Chain`.
 
     One engine thread speaks the rows of all of them; the codec decodes a shard whose rows have ended on its
-    caller's thread, beside the engine. An engine that has failed ends the process, so that Ray builds it
-    anew; if that one fails, too, its error ends the run.
+    caller's thread, beside the engine.
     """
 
     concurrent = True
@@ -208,17 +207,27 @@ class Speak:
         from pipeline.stages.decode_codes import decode_codes
         from pipeline.stages.generate_codes import generate_codes
 
-        try:
+        with a_dead_engine_ends_its_process():
             generated = self._generated.through(
                 table, GENERATED_ROW, lambda rows: generate_codes(rows, self._service)
             )
-        except EngineFatalError:
-            if not ray.get_runtime_context().was_current_actor_reconstructed:
-                log.exception("this worker ends, to be started anew")
-                os._exit(1)
-            raise
         self._meter.report()
         return self._decoded.through(generated, UTTERANCE_ROW, lambda rows: decode_codes(rows, self._codec))
+
+
+@contextmanager
+def a_dead_engine_ends_its_process() -> Iterator[None]:
+    """A failed device spoils its process for good: Ray builds the actor anew, and the shard is done again.
+
+    If that one's engine fails, too, its error ends the run.
+    """
+    try:
+        yield
+    except EngineFatalError:
+        if not ray.get_runtime_context().was_current_actor_reconstructed:
+            log.exception("this worker ends, to be started anew")
+            os._exit(1)
+        raise
 
 
 class EngineMeter:

@@ -57,14 +57,19 @@ class Progress:
 
     def _show_until_stopped(self) -> None:
         if not self._console.is_terminal:
-            while True:
-                self._console.print(plain_line(self._view()), highlight=False, soft_wrap=True)
-                if self._stop.wait(_PLAIN_EVERY_S):
-                    return
+            ended = False
+            while not ended:
+                self._say(plain_line(self._view()))
+                ended = self._stop.wait(_PLAIN_EVERY_S)
+            self._say(plain_line(self._view()))
+            return
         with Live(live_table(self._view()), console=self._console, refresh_per_second=4) as live:
             while not self._stop.wait(_LIVE_EVERY_S):
                 live.update(live_table(self._view()))
             live.update(live_table(self._view()))
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     def _view(self) -> list[StageView]:
         board = self._read()

@@ -115,6 +115,45 @@ def test_slots_stay_busy_through_ray(cluster: flow.Cluster, tmp_path: Path) -> N
     assert last["frames"] / (16 * last["steps"]) >= 0.93
 
 
+class DiesOnce:
+    """Its first process meets a failed device."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = Path(mark)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        with flow.actors.a_dead_engine_ends_its_process():
+            with self.mark.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            if len(set(self.mark.read_text().split())) == 1:
+                raise EngineFatalError("CUDA error: an illegal memory access was encountered")
+        return table
+
+
+class DiesAlways(DiesOnce):
+    def __call__(self, table: pa.Table) -> pa.Table:
+        with flow.actors.a_dead_engine_ends_its_process():
+            raise EngineFatalError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_dead_engine_is_built_anew_and_its_shards_are_done_again(
+    cluster: flow.Cluster, tmp_path: Path
+) -> None:
+    shards = ray.data.from_items([{"shard": str(i)} for i in range(4)], override_num_blocks=4)
+    stage = flow.Stage(DiesOnce, (str(tmp_path / "pids"),), 1)
+    rows = list(flow._rows(flow._through(shards, [stage], cluster)))
+    assert sorted(row["shard"] for row in rows) == ["0", "1", "2", "3"]
+    assert len(set((tmp_path / "pids").read_text().split())) == 2
+
+
+def test_an_engine_that_dies_again_ends_the_run_with_its_reason(
+    cluster: flow.Cluster, tmp_path: Path
+) -> None:
+    stage = flow.Stage(DiesAlways, (str(tmp_path / "pids"),), 1)
+    with pytest.raises(EngineFatalError, match="illegal memory access"):
+        list(flow._rows(flow._through(ray.data.from_items([{"shard": "a"}]), [stage], cluster)))
+
+
 class Broken:
     def __call__(self, table: pa.Table) -> pa.Table:
         raise StorageError("s3://bucket/x: the store does not answer; check the endpoint")

@@ -101,6 +101,7 @@ class TorchCodec:
         self._device = device
         self._dtype = dtype
         # beside whatever else the process runs on the GPU, such as an engine
+        self._bucket = _GPU_BUCKET if device.type == "cuda" else 1
         self._side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._lock = threading.Lock()
 
@@ -148,10 +149,9 @@ class TorchCodec:
         """
         import torch
 
-        bucket = _GPU_BUCKET if self._side is not None else 1
         decoded: dict[int, Waveform] = {}
         with torch.inference_mode(), torch.cuda.stream(self._side), self._lock:
-            for length, indices in _indices_by_length(codes, self.info, bucket).items():
+            for length, indices in _indices_by_length(codes, self.info, self._bucket).items():
                 for start in range(0, len(indices), _DECODED_TOGETHER):
                     some = indices[start : start + _DECODED_TOGETHER]
                     batch = torch.from_numpy(np.stack([_filled(codes[i], length) for i in some]))

@@ -206,3 +206,18 @@ def test_a_higgs_codec_with_weights_missing(tmp_path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"missing, such as fc2\.weight"):
         load_codec(str(tmp_path))
+
+
+def test_clips_filled_up_to_a_bucket_keep_their_length_and_do_not_hear_their_mates(tmp_path):
+    """What a GPU does, on a CPU: the bucket is set by hand."""
+    build_dac(tmp_path)
+    codec = load_codec(str(tmp_path))
+    exact = codec.decode([clip := np.random.default_rng(0).integers(0, 1024, (8, 20)).astype(np.uint16)])[0]
+    codec._bucket = 32
+    mates = [np.full((8, length), 7, np.uint16) for length in (3, 31, 32, 33)]
+    alone = codec.decode([clip])[0]
+    together = codec.decode([mates[0], clip, *mates[1:]])
+    assert [len(wave.samples) for wave in together] == [960 * n for n in (3, 20, 31, 32, 33)]
+    np.testing.assert_allclose(together[1].samples, alone.samples, atol=1e-5)
+    # only its end, where the convolutions look past it, differs from the clip decoded at its own length
+    np.testing.assert_allclose(alone.samples[: 960 * 12], exact.samples[: 960 * 12], atol=1e-5)
