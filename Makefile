@@ -14,8 +14,9 @@ setup: $(filter .uv/%,$(UV))
 demo: setup
 	@$(RUN) python -m jobs.demo
 
+# one thread each: torch's threads wait for each other by spinning, which two processes on two cores cannot afford
 test: check
-	$(RUN) pytest
+	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses 2 --dist loadfile
 
 check: setup
 	$(RUN) ruff check .

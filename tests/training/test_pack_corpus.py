@@ -3,16 +3,21 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from dummies import mini_format
 
-from pipeline.audio import Waveform, encode_flac, from_int16, resample
+from jobs.pack_corpus import PackShard
+from pipeline.audio import Waveform, decode_audio, encode_flac, from_int16, resample
 from pipeline.codecs import load_codec
 from pipeline.codecs.frame_codec import save_frame_codec
 from pipeline.codecs.frame_network import FrameCodec, FrameCodecConfig
-from pipeline.records import SAMPLE_ROW
+from pipeline.commit import parquet_bytes
+from pipeline.records import SAMPLE_ROW, to_table
 from pipeline.stages.pack_sample import sample_of
+from pipeline.storage import open_store
+from pipeline.training.corpus import CORPUS_ROW
 from pipeline.training.pack_corpus import pack_shard, pair_up
 
 
@@ -42,7 +47,7 @@ def test_references_are_short_for_the_most_part():
 
 
 @pytest.fixture(scope="module")
-def codec(tmp_path_factory):
+def codec_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("codec")
     config = FrameCodecConfig(
         encoder_dim=8,
@@ -55,7 +60,26 @@ def codec(tmp_path_factory):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         save_frame_codec(FrameCodec(config), folder)
-    return load_codec(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def codec(codec_folder):
+    return load_codec(str(codec_folder))
+
+
+def test_the_jobs_worker_packs_by_split(codec_folder, tmp_path):
+    corpus, out = open_store(str(tmp_path / "corpus")), open_store(str(tmp_path / "samples"))
+    rows = {"train": [utterance(i) | {"split": "train"} for i in range(5)]}
+    rows["valid"] = [row | {"split": "valid"} for row in rows["train"]]
+    corpus.put("00000.parquet", parquet_bytes(to_table(rows["train"], CORPUS_ROW)))
+    corpus.put("00001.parquet", parquet_bytes(to_table(rows["valid"], CORPUS_ROW)))
+    pack = PackShard(corpus.uri, str(codec_folder), out.uri, targets=3, valid_rows=2)
+    assert pack({"key": "00000.parquet"}) == {"key": "00000.parquet", "rows": 5}
+    assert pack({"key": "00001.parquet"}) == {"key": "00001.parquet", "rows": 2}
+    assert sorted(out.list("")) == ["train/00000.parquet", "valid/00001.parquet"]
+    with out.open("train/00000.parquet") as file:
+        assert pq.read_schema(file) == SAMPLE_ROW
 
 
 def utterance(i):
@@ -97,8 +121,6 @@ def test_samples_hold_the_codes_and_texts_of_their_utterances(codec, tmp_path):
 
 
 def resample_of(row, rate):
-    from pipeline.audio import decode_audio
-
     return resample(decode_audio(row["audio"]["bytes"]), rate)
 
 
