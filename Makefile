@@ -2,7 +2,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo test check format bench browser clean
 
 setup: $(filter .uv/%,$(UV))
 	@$(UV) sync --quiet
@@ -30,6 +30,12 @@ format: setup
 bench: setup
 	$(RUN) python -m jobs.benchmark
 	$(RUN) python -m jobs.benchmark_engine
+
+# for tests/report, which look at the page in a real one and are skipped where there is none
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update -q && $$as_root apt-get install -y -q --no-install-recommends chromium; }
 
 clean:
 	rm -rf runs .venv .uv .pytest_cache .mypy_cache .ruff_cache

@@ -70,7 +70,7 @@ def train_here(given: argparse.Namespace, **workers: Any) -> None:
         decay_steps=given.decay_steps,
         warmup_steps=given.warmup_steps,
         learning_rate=given.learning_rate,
-        loss_weights=loss_weights(trainee.module),
+        loss_weights=loss_weights(trainee.module, train_from_nothing=given.init is None),
         seed=given.seed,
         evaluate_every=given.evaluate_every,
         unit="positions",

@@ -220,6 +220,33 @@ def export(
 
 
 @app.command()
+def report(
+    run_uri: RunUri,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="The page, a path or URI; by default report.html in RUN."),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", metavar="OTHER_RUN", help="A run of the same ids to set it beside."),
+    ] = None,
+    audio: Annotated[
+        str, typer.Option(help="embed the worst rows, link files beside the page, or none.")
+    ] = "embed",
+    max_embedded_mb: Annotated[float, typer.Option(help="How much sound the page may hold.")] = 20.0,
+) -> None:
+    """Write one HTML page to look at and listen to: the numbers, the worst rows first.
+
+    Example: `voicemill report runs/demo --out report.html`
+    """
+    from pipeline.report.write import write_report
+    from pipeline.views import say
+
+    done = write_report(run_uri, out, compare_with=compare, audio=audio, max_embedded_mb=max_embedded_mb)
+    say(out_console, f"{done.uri}: {done.rows} rows, {done.heard} with sound, {done.bytes / 2**20:.1f} MiB")
+
+
+@app.command()
 def settings(config: JobFile = None, set_: Assignments = None) -> None:
     """Print every setting with its meaning and value, as a job file.
 

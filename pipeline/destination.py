@@ -1,4 +1,4 @@
-"""Folders that are to be written to, looked at before anything is spent."""
+"""Folders and files that are to be written, looked at before anything is spent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.storage import ObjectMissing, Store, open_store
-from pipeline.uris import shown
+from pipeline.uris import is_key, parent_uri, shown
 
 
 def open_destination(uri: str) -> Store:
@@ -24,6 +24,18 @@ def open_destination(uri: str) -> Store:
     except ObjectMissing as error:
         raise ConfigError(f"{shown(uri)}: no such bucket; create it or name another") from error
     return store
+
+
+def file_destination(path: str) -> tuple[Store, str]:
+    """The folder, where something can be written, and the name of a file in it. Raises as above."""
+    name = path.rpartition("/")[2]
+    if not is_key(name):
+        raise ConfigError(f"{path!r} does not name a file to write; give one that does not begin with a dot")
+    store = open_destination(parent_uri(path))
+    place = store.local_path(name)
+    if place is not None and place.is_dir():
+        raise ConfigError(f"{path!r} is a folder; name a file in it")
+    return store, name
 
 
 def _check_folder(uri: str, folder: Path) -> None:

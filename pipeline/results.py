@@ -17,11 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.commit import Commit, ShardLog, parquet_bytes, read_ahead
-from pipeline.destination import open_destination
+from pipeline.destination import file_destination
 from pipeline.errors import ConfigError, StorageError
 from pipeline.records import RESULT_ROW
-from pipeline.storage import Store, open_store, parent_uri
-from pipeline.uris import is_key
+from pipeline.storage import Store, open_store
 
 LIGHT_COLUMNS = [name for name in RESULT_ROW.names if name not in {"audio", "codes"}]
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -107,15 +106,7 @@ def write_table(table: pa.Table, path: str | Path | None, format: str) -> None:
         sys.stdout.buffer.write(_RENDERERS[format](table))
         sys.stdout.buffer.flush()
         return
-    name = str(path).rpartition("/")[2]
-    if not is_key(name):
-        raise ConfigError(
-            f"{str(path)!r} does not name a file to write; give one that does not begin with a dot"
-        )
-    store = open_destination(parent_uri(str(path)))
-    place = store.local_path(name)
-    if place is not None and place.is_dir():
-        raise ConfigError(f"{str(path)!r} is a folder; name a file in it")
+    store, name = file_destination(str(path))
     store.put(name, _RENDERERS[format](table))
 
 

@@ -15,6 +15,7 @@ LAYERS = [
     {"jobs", "pipeline.cli"},
     {"pipeline.steps"},
     {"pipeline.flow"},
+    {"pipeline.report"},
     {"pipeline.beforehand", "pipeline.views", "pipeline.progress"},
     {"pipeline.actors"},
     {"pipeline.board"},

@@ -14,7 +14,18 @@ from pipeline.errors import ManifestError, StorageError
 
 ROOT = Path(__file__).parents[1]
 VOICE = ROOT / "manifests" / "voices" / "slt-1.flac"
-COMMANDS = ["check", "run", "prepare", "generate", "score", "status", "results", "export", "settings"]
+COMMANDS = [
+    "check",
+    "run",
+    "prepare",
+    "generate",
+    "score",
+    "status",
+    "results",
+    "export",
+    "report",
+    "settings",
+]
 
 
 def voicemill(

@@ -27,7 +27,7 @@ _F5_DELETED = str.maketrans("", "", _ZHON_PUNCTUATION + string.punctuation)
 _SEED_DELETED = str.maketrans("", "", (_ZHON_PUNCTUATION + string.punctuation).replace("'", ""))
 
 
-def _rules(deleted: dict[int, None], *, lower: bool) -> Callable[[str], str]:
+def _rules(deleted: Mapping[int, int | None], *, lower: bool) -> Callable[[str], str]:
     def normalise(text: str) -> str:
         # one pass, as there: of three spaces two are left, and jiwer reads any number as one gap
         text = text.translate(deleted).replace("  ", " ")

@@ -44,7 +44,7 @@ def is_ok(row: Row) -> bool:
 
 
 def worst_first(rows: Sequence[Row]) -> list[Row]:
-    """By error rate, then by similarity; rows without a rate next, and failed rows, which make no sound, last."""
+    """By error rate, then by similarity; rows without a rate next, then the failed, which make no sound."""
 
     def badness(row: Row) -> tuple[Any, ...]:
         rate, similarity = rate_of(row), similarity_of(row)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-_WIDTH, _HEIGHT = 320, 132
+_WIDTH, _HEIGHT = 240, 124
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 20, 24
 
 
@@ -48,6 +48,14 @@ def round_end(largest: float) -> float:
         return 1.0
     power = 10.0 ** math.floor(math.log10(largest))
     return next(power * step for step in (1, 2, 2.5, 5, 10) if power * step >= largest * (1 - 1e-9))
+
+
+def picture(
+    values: Sequence[float], low: float, high: float, bins: int, name: str, label: Callable[[float], str]
+) -> Markup | None:
+    """The values, counted and drawn; None where there are none."""
+    histogram = count(values, low, high, bins)
+    return draw(histogram, name, label) if histogram else None
 
 
 def draw(histogram: Histogram, name: str, label: Callable[[float], str]) -> Markup:

@@ -22,6 +22,7 @@ from pipeline.engine.chat_prompt import IGNORED, PromptFormat
 from pipeline.engine.delay_pattern import Codes, Ids, build_delay_pattern
 from pipeline.errors import ConfigError
 from pipeline.records import ChatMLSample
+from pipeline.training.reading_guide import Reading
 
 Span = tuple[int, int]  # start and end in the batch's one row
 
@@ -57,6 +58,7 @@ class Batch:
     text_positions: torch.Tensor  # [S]
     text_labels: torch.Tensor  # [S]
     spans: list[tuple[Span, list[Span]]]  # of each conversation: its prompt, its targets
+    readings: list[Reading]  # of the targets, in order
     waveforms: list[npt.NDArray[np.float32]]
 
     def to(self, device: torch.device) -> Batch:
@@ -146,6 +148,7 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
     learned_at: dict[str, list[npt.NDArray[Any]]] = {"audio": [], "text": []}
     labels: dict[str, list[npt.NDArray[Any]]] = {"audio": [], "text": []}
     spans: list[tuple[Span, list[Span]]] = []
+    readings: list[Reading] = []
     length = 0
     for conversation in conversations:
         prompt = len(conversation.prompt_ids)
@@ -165,6 +168,10 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
             worded = np.flatnonzero(target.label_ids[1:] != IGNORED)
             learned_at["text"].append(length + worded)
             labels["text"].append(target.label_ids[worded + 1])
+            header, end = (
+                np.flatnonzero(target.input_ids == i)[0] for i in (special.end_header, special.eot)
+            )
+            readings.append(Reading((int(header) + 1, int(end)), int(columns[0]), target.codes.shape[1]))
             targets.append((length, length + size))
             length += size
         spans.append(((start, start + prompt), targets))
@@ -177,6 +184,7 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
         text_positions=_tensor(learned_at["text"]),
         text_labels=_tensor(labels["text"]),
         spans=spans,
+        readings=readings,
         waveforms=[from_int16(w) for conversation in conversations for w in conversation.waveforms],
     )
 

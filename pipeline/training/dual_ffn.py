@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from pipeline.training.collate import Batch
+from pipeline.training.reading_guide import ReadingGuide
 
 
-def hidden_states(backbone: Any, batch: Batch) -> torch.Tensor:
+def hidden_states(backbone: Any, batch: Batch, guide: ReadingGuide | None = None) -> torch.Tensor:
     """Last hidden states [N, H] of a `HiggsAudioV2Model`, in the batch's order."""
     config, ids = backbone.config, batch.input_ids[0]
     speaks = (ids == config.audio_token_id) | (ids == config.audio_delay_token_id)
@@ -30,7 +31,7 @@ def hidden_states(backbone: Any, batch: Batch) -> torch.Tensor:
         text, audio = torch.split(hidden, sizes)
         normed = torch.cat([layer.input_layernorm(text), layer.audio_input_layernorm(audio)])
         attended, _ = layer.self_attn(
-            normed.index_select(0, back)[None], position_embeddings=rotary, spans=batch.spans
+            normed.index_select(0, back)[None], position_embeddings=rotary, spans=batch.spans, guide=guide
         )
         hidden = hidden + attended[0].index_select(0, order)
         text, audio = torch.split(hidden, sizes)

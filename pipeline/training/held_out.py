@@ -64,9 +64,9 @@ def labelled_codes(rows: Sequence[Row]) -> list[GeneratedCodes]:
 def as_audio(
     rows: Sequence[Row], codes: Sequence[GeneratedCodes], codec: Codec, ablation: Ablation
 ) -> list[SpokenRow]:
-    """Codes in the order of `rows`, decoded."""
+    """Codes in the order of `rows`, decoded; a codec of fewer codebooks gets the first ones."""
     said = {i: c for i, c in enumerate(codes) if c.codes.shape[1] > 0}
-    clips = codec.decode([ablate_codes(c.codes, ablation) for c in said.values()])
+    clips = codec.decode([ablate_codes(c.codes[: codec.num_codebooks], ablation) for c in said.values()])
     audio = dict(zip(said, clips, strict=True))
     return [
         SpokenRow(

@@ -16,6 +16,7 @@ from pipeline.engine.semantic import SemanticPathway, inject_features
 from pipeline.training import shared_prompt_attention
 from pipeline.training.collate import Batch
 from pipeline.training.dual_ffn import hidden_states
+from pipeline.training.reading_guide import ReadingGuide
 
 _MEL_FRAMES_PER_FEATURE = 4  # 100 Hz log-mel, 25 Hz features
 
@@ -23,8 +24,9 @@ _MEL_FRAMES_PER_FEATURE = 4  # 100 Hz log-mel, 25 Hz features
 class TrainedModel(nn.Module):
     """The model with its text head, its semantic pathway, and the head that the semantic loss needs.
 
-    Neither head is part of what is released. `forward` gives the losses: `text`, `audio_0` to
-    `audio_{K-1}`, and `semantic` where the checkpoint has the pathway.
+    Neither head is part of what is released. `forward` gives the losses: `audio_0` to `audio_{K-1}`,
+    `reading` (see reading_guide), `text` where there is a text head, and `semantic` where the checkpoint
+    has the pathway.
     """
 
     def __init__(self, model: Any, semantic: SemanticPathway | None, semantic_token: int) -> None:
@@ -42,8 +44,11 @@ class TrainedModel(nn.Module):
         if self.semantic is not None and batch.waveforms:
             features, losses["semantic"] = self._hear(self.semantic, batch)
         backbone = self.model.model
+        # early enough for the layers above to say what was read
+        guide = ReadingGuide(batch.readings, layer=len(backbone.layers) // 3)
         with inject_features(backbone.embed_tokens, self.semantic_token, features):
-            hidden = hidden_states(backbone, batch)
+            hidden = hidden_states(backbone, batch, guide)
+        losses["reading"] = guide.loss()
         if self.model.text_lm_head is not None:
             worded = self.model.text_lm_head(hidden[batch.text_positions])
             losses["text"] = cross_entropy(worded.float(), batch.text_labels)

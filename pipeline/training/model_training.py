@@ -31,6 +31,7 @@ FIRST_CODEBOOK_WEIGHT = 1.0
 OTHER_CODEBOOKS_WEIGHT = 0.3  # each; the words hang on the first
 TEXT_WEIGHT = 0.05  # three tokens a target, which generation forces
 SEMANTIC_WEIGHT = 0.2
+READING_WEIGHT = 0.3
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
@@ -111,10 +112,13 @@ def _add_lora(module: TrainedModel, rank: int) -> Any:
     return get_peft_model(module.model, config)
 
 
-def loss_weights(module: TrainedModel) -> dict[str, float]:
+def loss_weights(module: TrainedModel, *, train_from_nothing: bool) -> dict[str, float]:
+    """What is trained on; a checkpoint that is to be fine-tuned has its own way of reading."""
     codebooks = module.model.config.num_codebooks
     weights = {f"audio_{k}": OTHER_CODEBOOKS_WEIGHT for k in range(codebooks)}
     weights["audio_0"] = FIRST_CODEBOOK_WEIGHT
+    if train_from_nothing:
+        weights["reading"] = READING_WEIGHT
     if module.model.text_lm_head is not None:
         weights["text"] = TEXT_WEIGHT
     # under LoRA the pathway is frozen, and so is what this loss could teach

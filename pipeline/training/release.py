@@ -72,6 +72,7 @@ def store_as(source: Path, target: Path, dtype: torch.dtype) -> None:
         if weight.is_floating_point() and not torch.isfinite(weight).all():
             raise CheckpointError(f"{source}: {name} does not fit into {dtype}")
     save_file(stored, target, metadata={"format": "pt"})
+    target.chmod(0o644)  # safetensors makes files that only their owner reads
 
 
 def model_card(

@@ -14,6 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from pipeline.training.collate import Span
+from pipeline.training.reading_guide import ReadingGuide
 
 NAME = "voicemill_shared_prompt"
 
@@ -26,7 +27,8 @@ def shared_prompt_attention(
     attention_mask: torch.Tensor | None,
     *,
     spans: list[tuple[Span, list[Span]]],
-    scaling: float | None = None,
+    scaling: float,
+    guide: ReadingGuide | None = None,
     dropout: float = 0.0,
     **_kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -37,6 +39,8 @@ def shared_prompt_attention(
     sizes = [b - a for prompt, targets in spans for a, b in (prompt, *targets)]
     parts = zip(*(torch.split(x, sizes, 2) for x in (query, key, value)), strict=True)
     pieces: list[torch.Tensor] = []
+    guided = guide is not None and guide.layer == module.layer_idx
+    number = 0
     for _prompt, targets in spans:
         q, prompt_k, prompt_v = next(parts)
         pieces.append(
@@ -46,12 +50,19 @@ def shared_prompt_attention(
         )
         for _target in targets:
             q, k, v = next(parts)
+            keys, visible = (
+                torch.cat([prompt_k, k], dim=2),
+                _causal_after(prompt_k.shape[2], k.shape[2], q.device),
+            )
+            if guide is not None and guided:
+                guide.look(number, q, keys, visible, scaling)
+            number += 1
             pieces.append(
                 scaled_dot_product_attention(
                     q,
-                    torch.cat([prompt_k, k], dim=2),
+                    keys,
                     torch.cat([prompt_v, v], dim=2),
-                    attn_mask=_causal_after(prompt_k.shape[2], k.shape[2], query.device),
+                    attn_mask=visible,
                     dropout_p=dropout,
                     scale=scaling,
                 )

@@ -4,7 +4,6 @@ own scripts; the others are by hand, or from a second implementation written her
 from __future__ import annotations
 
 import string
-import time
 from dataclasses import replace
 
 import jiwer
@@ -53,10 +52,10 @@ def test_cases(protocol, reference, hypothesis, rate):
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_edges_of_every_protocol(name):
     protocol = PROTOCOLS[name]
-    assert score_under("one two", "", protocol).rate == 1.0
+    assert score_under("hello there", "", protocol).rate == 1.0
     assert score_under("", "", protocol).rate == 0.0
-    assert score_under("...", "one", protocol).rate is None
-    assert score_under("one", "one " * 5, protocol).rate == 4.0
+    assert score_under("!?", "hello", protocol).rate is None
+    assert score_under("hello", "hello " * 5, protocol).rate == 4.0
 
 
 def test_whisper_english_is_a_secondary_view():
@@ -200,11 +199,3 @@ def test_costs_add_up(pairs):
 def test_ledger_refuses_another_language():
     with pytest.raises(ConfigError, match="f5/zh: its language is not that of f5/en; leave it out"):
         ledger([], PROTOCOLS["f5/en"], [PROTOCOLS["f5/zh"]])
-
-
-def test_a_thousand_transcripts_in_no_time():
-    pairs = [("the quick brown fox jumps over the lazy dog " * 3, "the quick brown fox " * 7)] * 1000
-    ledger(pairs[:1], PROTOCOLS["seed-tts-eval/en"])  # transformers is imported once
-    start = time.process_time()
-    ledger(pairs, PROTOCOLS["seed-tts-eval/en"])
-    assert time.process_time() - start < 5

@@ -125,6 +125,7 @@ def test_longest() -> None:
         (b"ID3" + bytes(500), "audio_unreadable"),
         (wav(np.tile(tone(0.5)[:, None], 9)), "audio_too_many_channels"),
     ],
+    ids=["nothing", "no samples", "no audio", "nine channels"],
 )
 def test_what_cannot_be_measured_raises(data: bytes, code: str) -> None:
     with pytest.raises(RowError) as caught:

@@ -51,8 +51,12 @@ def new_run(tmp_path: Path) -> ModelRun:
 
 def trained(run: ModelRun, settings: TrainSettings):
     trainee = new_trainee(run, seed=0)
-    train_model(run, trainee, replace(settings, loss_weights=loss_weights(trainee.module)))
+    train_model(run, trainee, replace(settings, loss_weights=weights_of(run, trainee)))
     return trainee
+
+
+def weights_of(run: ModelRun, trainee):
+    return loss_weights(trainee.module, train_from_nothing=run.init is None)
 
 
 def test_what_was_learned_by_heart_is_said_again(tmp_path: Path) -> None:
@@ -111,7 +115,7 @@ def test_lora_trains_the_projections_alone_and_exports_merged(tmp_path: Path, lo
     assert len(names) == 2 * 4 * 3
     assert all("lora_" in name and "self_attn" in name for name in names)
     settings = replace(SETTINGS, steps=12, decay_steps=0, log_every=4, evaluate_every=12)
-    train_model(lora_run, trainee, replace(settings, loss_weights=loss_weights(trainee.module)))
+    train_model(lora_run, trainee, replace(settings, loss_weights=weights_of(lora_run, trainee)))
     losses = [line["loss"] for line in read_log(lora_run.folder / "log.jsonl") if "loss" in line]
     assert losses[-1] < losses[0]
 

@@ -1,0 +1,230 @@
+"""A run in a few numbers, each with what it was made by, and the notes one must know to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.engine.standin import NAME as STANDIN_NAME
+from pipeline.engine.standin import NOTE as STANDIN_NOTE
+from pipeline.metrics.aggregate import JsonDict
+from pipeline.progress import duration
+from pipeline.records import Row
+from pipeline.report import histogram
+from pipeline.report.compare import Comparison, Difference
+from pipeline.report.entries import is_ok, rate_of, similarity_of, summaries, unit_of
+from pipeline.report.sound import Mode, Sounds
+
+_DEMO = "demo:"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number. `made_by` names the models and protocol; `demo` marks the small embedded evaluators."""
+
+    name: str
+    value: str
+    details: list[str]
+    made_by: list[str]
+    demo: bool = False
+    picture: Markup | None = None
+    failures: Sequence[tuple[str, str, int]] = ()  # stage, code, how many
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    return "\u2013" if value is None else f"{100 * value:.{digits}f}\u202f%"
+
+
+def tiles(rows: Sequence[Row], identity: dict[str, Any]) -> list[Tile]:
+    everything, words, chars = summaries(rows)
+    made_by = [f"model {identity['model']}", f"codec {identity['codec']}"]
+    failed = f"{everything['failed']:,} failed" if everything["failed"] else "none failed"
+    found = [
+        Tile(
+            "Rows",
+            f"{everything['rows']:,}",
+            [f"{everything['ok']:,} ok, {failed}"],
+            [],
+            failures=failures(rows),
+        ),
+        _speech(rows, everything, made_by),
+    ]
+    if words["wer"]["rows"] or not chars["cer"]["rows"]:
+        found.append(_rate("Word error rate", "WER", "word", rows, words))
+    if chars["cer"]["rows"]:
+        found.append(_rate("Character error rate", "CER", "char", rows, chars))
+    found.append(_similarity(rows, everything))
+    return found
+
+
+def _speech(rows: Sequence[Row], summary: JsonDict, made_by: list[str]) -> Tile:
+    lengths = [row["duration_s"] for row in rows if is_ok(row) and row["duration_s"] is not None]
+    cut = summary["finish_reasons"].get("length", 0)
+    details = [f"{sum(lengths) / 3600:.2f} hours of audio in {len(lengths):,} rows"]
+    if cut:
+        details.append(f"{cut:,} rows were cut at their length limit")
+    longest = histogram.round_end(max(lengths, default=1.0))
+    return Tile(
+        "Speech",
+        duration(summary["audio_seconds"]),
+        details,
+        made_by,
+        picture=histogram.picture(lengths, 0.0, longest, 20, "Duration", lambda s: f"{s:.3g} s"),
+    )
+
+
+def _rate(name: str, short: str, unit: str, rows: Sequence[Row], summary: JsonDict) -> Tile:
+    rates = summary["wer" if unit == "word" else "cer"]
+    values = [rate for row in rows if is_ok(row) and unit_of(row) == unit
+              for rate in [rate_of(row)] if rate is not None]  # fmt: skip
+    per = "words" if unit == "word" else "characters"
+    details = [f"mean of {rates['rows']:,} rows; {percent(rates['micro'])} over all {per}"]
+    if values:
+        over = percent(rates["share_over_50_percent"])
+        details.append(f"95th percentile {percent(rates['p95'])}; {over} of rows over 50\u202f%")
+    return Tile(
+        name,
+        percent(rates["macro"]),
+        details + _missing(summary, "wer" if unit == "word" else "cer"),
+        _made_by(
+            summary, ("heard by", "transcribers"), ("normaliser", "normalizers"), ("protocol", "protocols")
+        ),
+        any(name.startswith(_DEMO) for name in summary["transcribers"]),
+        histogram.picture(values, 0.0, 1.0, 20, short, lambda x: percent(x, 0)),
+    )
+
+
+def _similarity(rows: Sequence[Row], summary: JsonDict) -> Tile:
+    mean = summary["similarity"]["mean"]
+    values = [value for row in rows if is_ok(row) for value in [similarity_of(row)] if value is not None]
+    return Tile(
+        "Speaker similarity",
+        "\u2013" if mean is None else f"{mean:.3f}",
+        [f"mean cosine to the reference, {len(values):,} rows", *_missing(summary, "similarity")],
+        _made_by(summary, ("compared by", "speaker_encoders"), ("protocol", "protocols")),
+        any(name.startswith(_DEMO) for name in summary["speaker_encoders"]),
+        histogram.picture(values, 0.0, 1.0, 20, "Similarity", lambda x: f"{x:.2f}"),
+    )
+
+
+def _missing(summary: JsonDict, metric: str) -> list[str]:
+    reasons = summary["unscored_reasons"][metric]
+    return [f"{count:,} without: {reason}" for reason, count in reasons.items()]
+
+
+def _made_by(summary: JsonDict, *named: tuple[str, str]) -> list[str]:
+    return [f"{said} {' and '.join(summary[key])}" for said, key in named if summary[key]]
+
+
+def failures(rows: Iterable[Row]) -> list[tuple[str, str, int]]:
+    """(stage, code, how many), the commonest first."""
+    found: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if not is_ok(row):
+            key = row["failed_stage"] or "unknown", row["error_code"] or "unknown"
+            found[key] = found.get(key, 0) + 1
+    return [
+        (stage, code, n) for (stage, code), n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def difference_tiles(comparison: Comparison, made_by: Sequence[Tile]) -> list[Tile]:
+    """`made_by` are this run's tiles: a difference is made by what its numbers are made by."""
+    origin = {tile.name: tile for tile in made_by}
+    found = []
+    for name, difference in (
+        ("Word error rate", comparison.words),
+        ("Character error rate", comparison.chars),
+        ("Speaker similarity", comparison.similarity),
+    ):
+        if difference is not None and name in origin:
+            made = "speaker encoder" if difference is comparison.similarity else "transcriber"
+            demo = any(line.startswith(made) and _DEMO in line for line in comparison.unlike)
+            found.append(_difference_tile(name, difference, origin[name], demo))
+    return found
+
+
+def _difference_tile(name: str, difference: Difference, origin: Tile, demo_there: bool) -> Tile:
+    in_points = name != "Speaker similarity"
+
+    def shown(value: float) -> str:
+        signed = f"{100 * value:+.1f} points" if in_points else f"{value:+.3f}"
+        return signed.replace("-", "\u2212")
+
+    better, worse = (difference.fell, difference.rose) if in_points else (difference.rose, difference.fell)
+    same = difference.rows - better - worse
+    details = [f"{better:,} rows better, {worse:,} worse, {same:,} the same"]
+    if difference.low is None or difference.high is None:
+        details.append("fewer than three voices: no interval")
+    else:
+        sure = difference.low > 0 or difference.high < 0
+        details.append(
+            f"95\u202f% interval {shown(difference.low)} to {shown(difference.high)}, voices resampled"
+            + ("" if sure else ": this set cannot tell the two runs apart")
+        )
+    most = histogram.round_end(max(abs(value) for value in difference.values) or 0.1)
+    limit = min(most, 1.0)
+
+    def axis(value: float) -> str:
+        if abs(value) < 1e-9:
+            return "0"
+        text = f"{100 * value:+.3g}" if in_points else f"{value:+.2g}"
+        return text.replace("-", "\u2212")
+
+    return Tile(
+        f"{name}, change",
+        shown(difference.mean),
+        details,
+        origin.made_by,
+        origin.demo or demo_there,
+        histogram.picture(difference.values, -limit, limit, 21, f"Change of {name.lower()}", axis),
+    )
+
+
+def notes(
+    rows: Sequence[Row], identity: dict[str, Any], whole: bool, planned: int, tiles: Sequence[Tile]
+) -> list[str]:
+    found = []
+    if identity["model"].startswith(STANDIN_NAME):
+        found.append(f"{STANDIN_NOTE[0].upper()}{STANDIN_NOTE[1:]}.")
+    if not whole:
+        found.append(
+            f"This run is not whole: {len(rows):,} of {planned:,} planned rows are committed, "
+            "and every number here is of those alone."
+        )
+    if any(tile.demo for tile in tiles):
+        found.append(
+            "Numbers marked demo come from small embedded evaluators (demo:*). They are for trying things "
+            "out and cannot be compared with published figures."
+        )
+    return found
+
+
+def sound_note(sounds: Sounds, mode: Mode, with_audio: int) -> str:
+    if mode == "none":
+        return "This page was made without sound (--audio none)."
+    if not with_audio:
+        return "No row has audio."
+    parts = []
+    if mode == "embed":
+        size = sounds.embedded_bytes / 2**20
+        if sounds.embedded_results == with_audio:
+            parts.append(f"The sound of every row is in this page ({size:.1f} MiB).")
+        else:
+            parts.append(
+                f"Sound is embedded for {sounds.embedded_results:,} of {with_audio:,} rows with audio, the "
+                f"worst first ({size:.1f} MiB; --max-embedded-mb allows more)."
+            )
+    if sounds.linked:
+        parts.append("Other players open files beside this page; they fall silent where it is moved alone.")
+    if sounds.unreadable_references:
+        parts.append(f"{sounds.unreadable_references:,} references could not be read.")
+    if mode == "link" and not sounds.linked:
+        parts.append(
+            "No sound: there are no audio files to link from here (output.audio_files writes them); "
+            "--audio embed puts it into the page."
+        )
+    return " ".join(parts)

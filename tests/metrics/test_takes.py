@@ -1,0 +1,181 @@
+"""By hand, and by enumerating every choice of k takes with itertools."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.metrics.gates import GateLimits, Limits, gate
+from pipeline.metrics.takes import (
+    best_of_k,
+    best_take,
+    decide,
+    pass_at_k,
+    passed_within,
+    summarise_takes,
+    take_order,
+)
+
+LIMITS = GateLimits(Limits(max_wer=0.3, min_similarity=0.5))
+
+
+def take(number, wer, similarity=0.8, **more):
+    return {
+        "status": "ok",
+        "language": "en",
+        "take": number,
+        "wer": wer,
+        "cer": 0.0,
+        "similarity": similarity,
+        "finish_reason": "eos",
+        **more,
+    }
+
+
+def failed(number):
+    return {"status": "failed", "language": "en", "take": number, "error_code": "oom", "failed_stage": "g"}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (take(1, 9.0, 0.0), failed(0)),  # any sound before none
+        (take(1, 0.3), take(0, 0.0, 0.4)),  # passing before a lower rate
+        (take(1, 0.9), take(0, 0.4, 0.4)),  # one reason before two
+        (take(1, 0.1, 0.6), take(0, 0.2, 0.9)),
+        (take(1, 0.1, 0.9), take(0, 0.1, 0.6)),
+        (take(0, 0.1), take(1, 0.1)),
+        (take(1, 0.1), take(0, None)),
+        (take(1, 0.1, 0.5), take(0, 0.1, None)),
+        (take(1, 0.2, language="zh", cer=0.1), take(0, 0.1, language="zh", cer=0.2)),  # characters there
+    ],
+)
+def test_order_of_takes(better, worse):
+    assert best_take([worse, better], LIMITS) is better
+    assert best_take([better, worse], LIMITS) is better
+
+
+TAKES = st.lists(
+    st.builds(
+        take,
+        st.integers(0, 5),
+        st.one_of(st.none(), st.sampled_from([0.0, 0.2, 0.3, 0.7, float("nan")])),
+        st.one_of(st.none(), st.sampled_from([0.2, 0.5, 0.9, float("nan")])),
+        finish_reason=st.sampled_from(["eos", "length"]),
+    )
+    | st.builds(failed, st.integers(0, 5)),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda row: row["take"],
+)
+
+
+@given(TAKES, st.randoms())
+def test_the_best_does_not_depend_on_the_order_and_passes_if_one_does(takes, random):
+    best = best_take(takes, LIMITS)
+    shuffled = random.sample(takes, len(takes))
+    assert best_take(shuffled, LIMITS) is best
+    assert sorted(shuffled, key=lambda row: take_order(row, LIMITS))[0] is best
+    if any(not gate(row, LIMITS.default) for row in takes):
+        assert not gate(best, LIMITS.default)
+
+
+def test_decisions():
+    good, bad, worse = take(2, 0.1), take(1, 0.5), take(0, 0.9)
+    assert decide([worse], LIMITS, 3).status == "again"
+    passed = decide([worse, bad, good], LIMITS, 3)
+    assert (passed.status, passed.best, passed.reasons) == ("ok", good, ())
+    rejected = decide([worse, bad], LIMITS, 2)
+    assert (rejected.status, rejected.best) == ("rejected", bad)
+    assert rejected.reasons == ("wer: 0.5 is over 0.3",)
+    warned = decide([worse, bad], LIMITS, 2, "warn")
+    assert (warned.status, warned.reasons) == ("ok", rejected.reasons)
+    assert decide([failed(0)], LIMITS, 1, "warn").status == "rejected"  # nothing to warn of
+    with pytest.raises(ValueError, match="empty"):
+        decide([], LIMITS, 1)
+
+
+@given(st.integers(1, 7), st.data())
+def test_pass_at_k_by_enumeration(takes, data):
+    passed, k = data.draw(st.integers(0, takes)), data.draw(st.integers(1, takes))
+    outcomes = [True] * passed + [False] * (takes - passed)
+    assert pass_at_k(takes, passed, k) == pytest.approx(fmean(map(any, combinations(outcomes, k))))
+
+
+def test_pass_at_k_is_the_papers_product():
+    # Chen et al. 2021, figure 3: 1 - prod(1 - k / arange(n - c + 1, n + 1))
+    product = 1.0
+    for i in range(200 - 13 + 1, 201):
+        product *= 1 - 10 / i
+    assert pass_at_k(200, 13, 10) == pytest.approx(1 - product)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=7), st.data())
+def test_best_of_k_by_enumeration(values, data):
+    k = data.draw(st.integers(1, len(values)))
+    choices = list(combinations(values, k))
+    assert best_of_k(values, k) == pytest.approx(fmean(map(min, choices)), abs=1e-9)
+    assert best_of_k(values, k, lowest=False) == pytest.approx(fmean(map(max, choices)), abs=1e-9)
+
+
+@pytest.mark.parametrize(("takes", "passed", "k"), [(3, 4, 1), (3, 1, 4), (3, 1, 0), (0, 0, 1), (3, -1, 1)])
+def test_what_is_not_defined(takes, passed, k):
+    with pytest.raises(ValueError, match="is not defined"):
+        pass_at_k(takes, passed, k)
+    with pytest.raises(ValueError, match="is not defined"):
+        best_of_k([0.0] * 3, 4)
+
+
+def test_passed_within():
+    assert [passed_within([1, 1, 2, None], k) for k in (1, 2, 3)] == [0.5, 0.75, 0.75]
+    assert passed_within([], 1) is None
+
+
+def test_summary_by_hand():
+    summary = summarise_takes(
+        {
+            "first": [take(0, 0.1)],
+            "repaired": [take(1, 0.0), take(0, 0.9, 0.1)],
+            "never": [take(0, 0.9), take(1, 0.5), failed(2)],
+        },
+        LIMITS,
+    )
+    assert json.loads(json.dumps(summary, allow_nan=False)) == {
+        "rows": 3,
+        "takes": 6,
+        "passed_first": 1,
+        "repaired": 1,
+        "never_passed": 1,
+        "passed_within": {"1": 1 / 3, "2": 2 / 3, "3": 2 / 3},
+        "pass_at_k": None,
+        "wer_best_of_k": None,
+        "reasons": {"failed": 1, "similarity": 1, "wer": 3},
+        "reasons_never_passed": {"wer": 1},
+        "wer_first": pytest.approx((0.1 + 0.9 + 0.9) / 3),
+        "wer_best": pytest.approx((0.1 + 0.0 + 0.5) / 3),
+        "cer_first": 0.0,
+        "cer_best": 0.0,
+        "similarity_first": pytest.approx((0.8 + 0.1 + 0.8) / 3),
+        "similarity_best": pytest.approx(0.8),
+    }
+    assert summarise_takes({}, LIMITS)["passed_within"] == {}
+
+
+def test_summary_of_a_settled_number_of_takes():
+    rows = {"a": [take(0, 0.5), take(1, 0.1)], "b": [take(0, 0.7), take(1, 0.9)]}
+    summary = summarise_takes(rows, LIMITS)
+    # one of a's two takes passes, none of b's
+    assert summary["pass_at_k"] == {"1": pytest.approx(0.25), "2": pytest.approx(0.5)}
+    assert summary["wer_best_of_k"] == {
+        "1": pytest.approx((0.3 + 0.8) / 2),
+        "2": pytest.approx((0.1 + 0.7) / 2),
+    }
+    assert summarise_takes(rows | {"c": [take(0, 0.1), failed(1)]}, LIMITS)["wer_best_of_k"] is None
+    assert summarise_takes({"z": [take(n, 9.0, language="zh", cer=n / 10) for n in (1, 2)]}, LIMITS)[
+        "wer_best_of_k"
+    ] == {"1": pytest.approx(0.15), "2": pytest.approx(0.1)}

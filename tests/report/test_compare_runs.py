@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+from small_runs import failed, spoken
+
+from pipeline.records import RESULT_ROW, Row, to_table
+from pipeline.report.compare import add_changes, compare
+from pipeline.report.entries import entry_of
+
+
+def rows(*made: Row) -> list[Row]:
+    return to_table(list(made), RESULT_ROW).to_pylist()
+
+
+TEXT = "one two three four"
+
+
+def test_what_changed_between_two_runs() -> None:
+    here = rows(
+        spoken(1, TEXT, "one two three four", speaker="a", similarity=0.75),  # 0, was 1/4
+        spoken(2, TEXT, "one two", speaker="b", similarity=0.5),  # 2/4, was 1/4
+        spoken(3, TEXT, "one two three", speaker="c", similarity=None),  # 1/4, was 1/4
+        failed(4),
+        spoken(5, "other text", "other text"),
+        spoken(6, TEXT, TEXT),
+    )
+    there = rows(
+        spoken(1, TEXT, "one two three", speaker="a", similarity=0.5),
+        spoken(2, TEXT, "one two three", speaker="b", similarity=0.5),
+        spoken(3, TEXT, "one two three", speaker="c", similarity=0.5),
+        spoken(4, TEXT, TEXT),
+        spoken(5, TEXT, TEXT),
+        spoken(7, TEXT, TEXT),
+        failed(8),
+    )
+    found = compare(here, there)
+    assert (found.common, found.only_here, found.only_there, found.other_text) == (5, 1, 2, 2)
+    assert (found.newly_failed, found.newly_ok) == (1, 0)
+    assert found.words is not None
+    assert found.words.values == [-0.25, 0.25, 0.0]
+    assert (found.words.rows, found.words.mean, found.words.fell, found.words.rose) == (3, 0.0, 1, 1)
+    assert found.chars is None
+    assert found.similarity is not None
+    assert (found.similarity.rows, found.similarity.mean) == (2, 0.125)  # (0.25 + 0) / 2
+    assert found.similarity.low is None, "two voices are too few to draw from"
+    assert found.unlike == []
+
+
+def test_the_interval_draws_whole_voices() -> None:
+    # every voice changed by the same amount, whatever its number of rows: the interval is a point
+    voices = "abbcccc"
+    here = rows(*(spoken(i, TEXT, "one two", speaker=v) for i, v in enumerate(voices)))
+    there = rows(*(spoken(i, TEXT, TEXT, speaker=v) for i, v in enumerate(voices)))
+    words = compare(here, there).words
+    assert words is not None
+    assert (words.mean, words.low, words.high) == (0.5, pytest.approx(0.5), pytest.approx(0.5))
+
+
+def test_scores_that_were_not_made_alike_are_named() -> None:
+    here = rows(spoken(1, TEXT, TEXT), spoken(2, TEXT, None, similarity=None, speaker_encoder="x"))
+    there = rows(spoken(1, TEXT, TEXT, transcriber="whisper@1"), spoken(2, TEXT, None, similarity=None))
+    assert compare(here, there).unlike == ["transcriber: demo:ear-1 here, whisper@1 there"]
+
+
+def test_rows_carry_what_they_had_before() -> None:
+    here = rows(spoken(1, TEXT, TEXT), spoken(2, TEXT, TEXT), spoken(3, "another", "another"))
+    entries = [entry_of(row) for row in here]
+    add_changes(entries, here, rows(spoken(1, TEXT, "one two"), spoken(3, TEXT, TEXT)))
+    assert entries[0]["before"] == {"ok": True, "rate": 0.5, "sim": 0.5, "heard": "one two"}
+    assert "before" not in entries[1]
+    assert "before" not in entries[2], "its text is another there"

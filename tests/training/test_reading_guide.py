@@ -1,0 +1,50 @@
+"""The guide's loss where attention is even, so that it can be worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from pipeline.training.reading_guide import Reading, ReadingGuide, even_reading
+
+
+def test_the_loss_of_even_attention_by_hand() -> None:
+    guide = ReadingGuide([Reading((1, 3), 3, 2)], layer=0)
+    # two positions of the prompt, then five: one, two letters, two columns
+    visible = torch.ones(5, 7, dtype=torch.bool).tril(2)
+    guide.look(0, torch.zeros(1, 4, 5, 8), torch.randn(1, 4, 7, 8), visible, 1.0)
+    near = even_reading(2, 2, torch.device("cpu")).exp()
+    # the first column sees six positions, the second seven
+    expected = -(math.log(near[0].sum() / 6) + math.log(near[1].sum() / 7)) / 2
+    assert float(guide.loss()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_even_reader_begins_and_ends_with_the_clip() -> None:
+    near = even_reading(50, 20, torch.device("cpu"))
+    free = [row.nonzero()[:, 0].tolist() for row in near == 0]
+    # a letter is a twentieth of the text: one and a half of them to either side are free
+    assert free[0] == free[2] == [0, 1]
+    assert free[-1] == free[-3] == [18, 19]
+    assert free[25] == [9, 10, 11]
+    assert all(a[0] <= b[0] for a, b in pairwise(free))
+    # frame 25 is 25.5 - 2.5 of 45 through, letter 14 is 14.5 of 20: 0.08 of that is free, 0.05 a deviation
+    off = 14.5 / 20 - 23 / 45 - 0.08
+    assert float(near[25, 14]) == pytest.approx(-(off**2) / (2 * 0.05**2), rel=1e-4)
+
+
+def test_attention_at_the_right_letters_costs_less_than_at_the_wrong_ones() -> None:
+    frames = letters = 12
+    visible = torch.ones(24, 24, dtype=torch.bool).tril()
+    key, query = torch.zeros(1, 2, 24, 24), torch.zeros(1, 2, 24, 24)
+    key[0, :, range(24), range(24)] = 1.0
+    losses = []
+    for order in (range(letters), reversed(range(letters))):
+        query[0, :, range(12, 24)] = 0.0
+        query[0, :, range(12, 24), list(order)] = 30.0
+        guide = ReadingGuide([Reading((0, letters), letters, frames)], layer=0)
+        guide.look(0, query, key, visible, 1.0)
+        losses.append(float(guide.loss()))
+    assert losses[0] < 1.0 < losses[1]
