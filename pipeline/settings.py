@@ -28,7 +28,7 @@ MEANINGS = {
         "cpu_threads": "of the engine on a CPU",
         "slots": "rows that are spoken at once; 0: 8 on a CPU, as many as fit on a GPU",
         "max_positions": "prompt tokens and frames of a row together: what a slot holds",
-        "row_deadline_s": "a row that takes longer to generate fails, in seconds",
+        "row_deadline_s": "a row that speaks longer than this fails, in seconds",
     },
     "sampling": {
         "seed": "rows without a seed derive theirs from it and their id",

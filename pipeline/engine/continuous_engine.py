@@ -119,6 +119,11 @@ class ContinuousEngine:
         return bool(self._waiting or self._speaking)
 
     @property
+    def speaking(self) -> list[int]:
+        """Tickets of the rows that have a slot."""
+        return [speaking.row.ticket for speaking in self._speaking.values()]
+
+    @property
     def num_waiting(self) -> int:
         return len(self._waiting)
 

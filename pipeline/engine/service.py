@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from itertools import count
 from typing import Protocol
@@ -24,7 +24,7 @@ class SteppedEngine(Protocol):
     def id(self) -> str: ...
 
     @property
-    def busy(self) -> bool: ...
+    def speaking(self) -> Collection[int]: ...  # tickets of the rows that have a slot
 
     def add(self, item: GenerationItem, batch: int = 0) -> int: ...
 
@@ -37,7 +37,7 @@ class EngineService:
     """Rows of all callers share the slots: while one caller's last rows are spoken, another's fill up.
 
     At most `max_rows` rows are in line or being spoken; further callers wait in `speak`. A row that is not
-    done `deadline_s` seconds after it was taken in fails with `generation_timeout`. When the engine fails,
+    done `deadline_s` seconds after it got a slot fails with `generation_timeout`. When the engine fails,
     every row it had fails with that error, and so does every later call: the process is of no more use.
     """
 
@@ -47,7 +47,8 @@ class EngineService:
         self._room = threading.Semaphore(max_rows)
         self._wake = threading.Condition()
         self._arrived: list[tuple[GenerationItem, int, Future[GeneratedCodes]]] = []
-        self._waited_for: dict[int, tuple[Future[GeneratedCodes], float]] = {}
+        self._waited_for: dict[int, Future[GeneratedCodes]] = {}
+        self._began: dict[int, float] = {}
         self._fatal: EngineFatalError | None = None
         self._closed = False
         self._batches = count()
@@ -97,7 +98,7 @@ class EngineService:
             while self._take_in():
                 for ticket, codes in self.engine.advance():
                     if ticket in self._waited_for:
-                        self._waited_for.pop(ticket)[0].set_result(codes)
+                        self._waited_for.pop(ticket).set_result(codes)
                 self._drop_late()
         except Exception as error:  # whatever it is, the rows' callers must not wait for ever
             log.exception("the engine failed")
@@ -115,19 +116,16 @@ class EngineService:
             except RowError as error:
                 future.set_exception(error)
                 continue
-            self._waited_for[ticket] = (future, time.monotonic() + self._deadline_s)
+            self._waited_for[ticket] = future
         return open_
 
     def _drop_late(self) -> None:
         now = time.monotonic()
-        for ticket in [ticket for ticket, (_, end) in self._waited_for.items() if end < now]:
+        self._began = {ticket: self._began.get(ticket, now) for ticket in self.engine.speaking}
+        for ticket in [ticket for ticket, began in self._began.items() if now - began > self._deadline_s]:
             self.engine.cancel(ticket)
-            future, _ = self._waited_for.pop(ticket)
-            future.set_exception(
-                RowError(
-                    "generation_timeout", f"not spoken within {self._deadline_s:g} s (model.row_deadline_s)"
-                )
-            )
+            late = f"not spoken within {self._deadline_s:g} s (model.row_deadline_s)"
+            self._waited_for.pop(ticket).set_exception(RowError("generation_timeout", late))
 
     def _fail(self, error: Exception) -> None:
         fatal = (
@@ -138,7 +136,7 @@ class EngineService:
         with self._wake:
             self._fatal = fatal
             futures = [future for *_, future in self._arrived]
-            futures += [future for future, _ in self._waited_for.values()]
+            futures += self._waited_for.values()
             self._arrived, self._waited_for = [], {}
         for future in futures:
             future.set_exception(fatal)
