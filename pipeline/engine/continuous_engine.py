@@ -77,14 +77,14 @@ class ContinuousEngine:
         if voice_bytes is None:
             voice_bytes = _CPU_VOICE_BYTES if free is None else int(free * _VOICE_SHARE)
         self.num_slots = choose_num_slots(num_slots, slot_bytes(weights, positions), free, voice_bytes)
-        num_heads = len(weights.layers[0].out[0]) // weights.head_dim
+        heads = (weights.num_heads, weights.num_kv_heads, weights.head_dim)
         try:
             self._slots = Slots(
                 weights,
                 self.num_slots,
                 positions,
                 (prompt_format.stream_bos, prompt_format.stream_eos),
-                choose_attention(device, weights.dtype, (num_heads, weights.num_kv_heads, weights.head_dim)),
+                choose_attention(device, weights.dtype, heads),
                 ignore_eos=ignore_eos,
             )
             self._stepper = stepper_for(self._slots)

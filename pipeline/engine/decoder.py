@@ -90,12 +90,11 @@ def prefill(
     mask = torch.arange(span, device=starts.device) <= positions[:, None, :, None]
     x = embedded
     is_audio = torch.zeros(num_rows * length, dtype=torch.bool, device=embedded.device)
+    text: torch.Tensor | None = None  # all; to find them asks the device, which only a voice is worth
     if audio is not None:
         is_audio.index_fill_(0, audio, value=True)
+        text = (~is_audio).nonzero()[:, 0]
     is_audio_row = is_audio.view(num_rows, length, 1)
-    text = torch.arange(num_rows * length, device=embedded.device)
-    if audio is not None:
-        text = _without(text, audio)
     for index, layer in enumerate(weights.layers):
         scale = torch.where(is_audio_row, layer.audio.attention_norm, layer.text.attention_norm)
         normed = rms_norm(x, (hidden,), eps=weights.eps) * scale
@@ -114,18 +113,12 @@ def prefill(
         )
         x = x + linear(attended.transpose(1, 2).reshape(num_rows, length, -1), layer.out)
         flat = x.reshape(-1, hidden)
-        if audio is None:
+        if audio is None or text is None:
             x = (flat + _feed_forward(weights, layer.text, flat)).view_as(x)
             continue
         said = _feed_forward(weights, layer.audio, flat[audio])
         read = _feed_forward(weights, layer.text, flat[text])
         x = flat.index_add(0, audio, said).index_add(0, text, read).view_as(x)
-
-
-def _without(indices: torch.Tensor, excluded: torch.Tensor) -> torch.Tensor:
-    keep = torch.ones(len(indices), dtype=torch.bool, device=indices.device)
-    keep[excluded] = False
-    return indices[keep]
 
 
 def _heads(

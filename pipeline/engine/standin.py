@@ -104,8 +104,7 @@ def build_random_checkpoint(
     bars.disable_progress_bar()
     model.save_pretrained(folder)
     bars.enable_progress_bar()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n", "utf-8")
+    save_tokenizer(tokenizer, folder)
     semantic.save(folder / "semantic")
     save_dac(codec, folder / "codec", name=f"{name}-codec")
 
@@ -116,6 +115,12 @@ _TOKENIZER_CONFIG = {
     "eos_token": "<|eot_id|>",
     "pad_token": "<|end_of_text|>",
 }
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a `tokenizers.Tokenizer` with SPECIAL_TOKENS as a checkpoint's files."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n", "utf-8")
 
 
 def byte_tokenizer() -> Any:

@@ -46,7 +46,7 @@ class PlainStepper:
         self._slots = slots
         self._block = 0
         weights = slots.weights
-        group = len(weights.layers[0].qkv) // weights.head_dim // weights.num_kv_heads - 2
+        group = weights.num_heads // weights.num_kv_heads
         self._span_block = span_block(slots.num_slots, weights.num_kv_heads, group, weights.head_dim)
 
     def run(self, reach: int, top_k: int) -> Flags:

@@ -69,10 +69,6 @@ class TransformersEngine:
                     yield done.pop(following)
                     following += 1
 
-    def speak(self, items: Sequence[GenerationItem]) -> list[GeneratedCodes]:
-        """See `Engine`."""
-        return list(self.generate(items))
-
     def _generate_batch(self, items: list[GenerationItem], sampling: Sampling) -> list[GeneratedCodes]:
         prompt_format = self.checkpoint.prompt_format
         inputs = [prompt_format.unpack(item.sample) for item in items]

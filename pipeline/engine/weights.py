@@ -47,6 +47,10 @@ class Weights:
     eps: float
 
     @property
+    def num_heads(self) -> int:
+        return self.layers[0].out.shape[1] // self.head_dim
+
+    @property
     def device(self) -> torch.device:
         return self.head.device
 

@@ -6,22 +6,15 @@ encoder that reads up to ten seconds of the reference.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine.standin import SPECIAL_TOKENS
+from pipeline.engine.standin import SPECIAL_TOKENS, save_tokenizer
 
 NAME = "voicemill-mini"
 NUM_CODES = 1024  # of a codebook; BOS and EOS of the stream follow
 _INSTRUCTION = "\n\nGenerate speech in the provided voice."
 _ROLES = ("system", "user", "assistant")
-_TOKENIZER_CONFIG = {
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "bos_token": "<|begin_of_text|>",
-    "eos_token": "<|eot_id|>",
-    "pad_token": "<|end_of_text|>",
-}
 
 
 def mini_tokenizer() -> Any:
@@ -100,8 +93,7 @@ def new_mini_folder(folder: Path, num_codebooks: int, *, note: str | None = None
     if note is not None:
         config.voicemill_note = note
     config.save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n", "utf-8")
+    save_tokenizer(tokenizer, folder)
     (folder / "semantic").mkdir(exist_ok=True)
     semantic = mini_semantic_config().to_json_string(use_diff=False)
     (folder / "semantic" / "config.json").write_text(semantic, "utf-8")
