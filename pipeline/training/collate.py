@@ -22,6 +22,7 @@ from pipeline.engine.chat_prompt import IGNORED, PromptFormat
 from pipeline.engine.delay_pattern import Codes, Ids, build_delay_pattern
 from pipeline.errors import ConfigError
 from pipeline.records import ChatMLSample
+from pipeline.training.phones import PHONES_PER_FRAME
 from pipeline.training.reading_guide import Reading
 
 Span = tuple[int, int]  # start and end in the batch's one row
@@ -29,11 +30,15 @@ Span = tuple[int, int]  # start and end in the batch's one row
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What follows the prompt: ids and labels [L] of the text and speech turns, codes [K, T]."""
+    """What follows the prompt: ids and labels [L] of the text and speech turns, codes [K, T].
+
+    `phones` [T, P] are indices of the phones that each frame says, where they are known.
+    """
 
     input_ids: npt.NDArray[np.int32]
     label_ids: npt.NDArray[np.int32]
     codes: Codes
+    phones: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Batch:
     audio_input_ids: torch.Tensor  # [1, A, K], delayed
     audio_positions: torch.Tensor  # [M], where the next codes are learned
     audio_labels: torch.Tensor  # [M, K]
+    phone_labels: torch.Tensor  # [M, P]
     text_positions: torch.Tensor  # [S]
     text_labels: torch.Tensor  # [S]
     spans: list[tuple[Span, list[Span]]]  # of each conversation: its prompt, its targets
@@ -69,6 +75,7 @@ class Batch:
             audio_input_ids=self.audio_input_ids.to(device),
             audio_positions=self.audio_positions.to(device),
             audio_labels=self.audio_labels.to(device),
+            phone_labels=self.phone_labels.to(device),
             text_positions=self.text_positions.to(device),
             text_labels=self.text_labels.to(device),
         )
@@ -78,7 +85,9 @@ class Batch:
         return self.input_ids.shape[1]
 
 
-def split_sample(sample: ChatMLSample, prompt_format: PromptFormat) -> Conversation:
+def split_sample(
+    sample: ChatMLSample, prompt_format: PromptFormat, phones: npt.NDArray[np.uint8] | None = None
+) -> Conversation:
     """A labelled sample as a conversation of one target. Raises ConfigError for one without labels."""
     if sample.label_ids is None or sample.label_audio_ids is None:
         raise ConfigError("a training sample has no labels: pack it with label_codes")
@@ -91,7 +100,7 @@ def split_sample(sample: ChatMLSample, prompt_format: PromptFormat) -> Conversat
         prompt_ids=ids[:end],
         clips=clips[:-1],
         waveforms=[sample.audio_waveforms_concat[a:b] for a, b in pairwise(bounds)],
-        targets=[Target(ids[end:], labels[end:], sample.label_audio_ids)],
+        targets=[Target(ids[end:], labels[end:], sample.label_audio_ids, phones)],
     )
 
 
@@ -138,6 +147,15 @@ def next_code_labels(codes: Codes, eos: int) -> Ids:
     return labels[:, 1:].T
 
 
+def next_phone_labels(target: Target) -> Ids:
+    """Phones as labels [T + K, P], beside the first codebook's; nothing where they are not known."""
+    num_codebooks, num_frames = target.codes.shape
+    labels = np.full((num_frames + num_codebooks, PHONES_PER_FRAME), IGNORED, dtype=np.int64)
+    if target.phones is not None:
+        labels[:num_frames] = target.phones
+    return labels
+
+
 def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) -> Batch:
     """Conversations as one batch, in their order."""
     special = prompt_format.special
@@ -146,7 +164,7 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
     positions: list[npt.NDArray[Any]] = []
     audio: list[npt.NDArray[Any]] = []
     learned_at: dict[str, list[npt.NDArray[Any]]] = {"audio": [], "text": []}
-    labels: dict[str, list[npt.NDArray[Any]]] = {"audio": [], "text": []}
+    labels: dict[str, list[npt.NDArray[Any]]] = {"audio": [], "phones": [], "text": []}
     spans: list[tuple[Span, list[Span]]] = []
     readings: list[Reading] = []
     length = 0
@@ -165,6 +183,7 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
             columns = np.flatnonzero(np.isin(target.input_ids, [special.audio_out, special.delay]))
             learned_at["audio"].append(length + columns[:-1])
             labels["audio"].append(next_code_labels(target.codes, eos))
+            labels["phones"].append(next_phone_labels(target))
             worded = np.flatnonzero(target.label_ids[1:] != IGNORED)
             learned_at["text"].append(length + worded)
             labels["text"].append(target.label_ids[worded + 1])
@@ -181,6 +200,7 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
         audio_input_ids=_tensor(audio)[None],
         audio_positions=_tensor(learned_at["audio"]),
         audio_labels=_tensor(labels["audio"]),
+        phone_labels=_tensor(labels["phones"]),
         text_positions=_tensor(learned_at["text"]),
         text_labels=_tensor(labels["text"]),
         spans=spans,

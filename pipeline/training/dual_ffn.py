@@ -15,8 +15,10 @@ from pipeline.training.collate import Batch
 from pipeline.training.reading_guide import ReadingGuide
 
 
-def hidden_states(backbone: Any, batch: Batch, guide: ReadingGuide | None = None) -> torch.Tensor:
-    """Last hidden states [N, H] of a `HiggsAudioV2Model`, in the batch's order."""
+def hidden_states(
+    backbone: Any, batch: Batch, guide: ReadingGuide | None = None, tap: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states [N, H] of a `HiggsAudioV2Model`, in the batch's order: the last, and layer `tap`'s."""
     config, ids = backbone.config, batch.input_ids[0]
     speaks = (ids == config.audio_token_id) | (ids == config.audio_delay_token_id)
     text_at, audio_at = (~speaks).nonzero()[:, 0], speaks.nonzero()[:, 0]
@@ -27,7 +29,8 @@ def hidden_states(backbone: Any, batch: Batch, guide: ReadingGuide | None = None
     text = backbone.embed_tokens(ids[text_at][None])[0]
     hidden = torch.cat([text, backbone.embed_audio_tokens(batch.audio_input_ids)[0]])
     rotary = backbone.rotary_emb(hidden, batch.position_ids)
-    for layer in backbone.layers:
+    tapped = hidden
+    for i, layer in enumerate(backbone.layers):
         text, audio = torch.split(hidden, sizes)
         normed = torch.cat([layer.input_layernorm(text), layer.audio_input_layernorm(audio)])
         attended, _ = layer.self_attn(
@@ -38,5 +41,6 @@ def hidden_states(backbone: Any, batch: Batch, guide: ReadingGuide | None = None
         text = layer.mlp(layer.post_attention_layernorm(text))
         audio = layer.audio_mlp(layer.audio_post_attention_layernorm(audio))
         hidden = hidden + torch.cat([text, audio])
-    normed = backbone.norm(hidden)
-    return torch.as_tensor(normed).index_select(0, back)
+        tapped = hidden if i == tap else tapped
+    normed = torch.as_tensor(backbone.norm(hidden))
+    return normed.index_select(0, back), tapped.index_select(0, back)

@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool1d, cross_entropy, l1_loss
+from torch.nn.functional import avg_pool1d, cross_entropy, l1_loss, rms_norm
 
+from pipeline.engine.chat_prompt import IGNORED
 from pipeline.engine.frame_budget import num_semantic_frames
 from pipeline.engine.semantic import SemanticPathway, inject_features
 from pipeline.training import shared_prompt_attention
 from pipeline.training.collate import Batch
 from pipeline.training.dual_ffn import hidden_states
+from pipeline.training.phones import PHONES, PHONES_PER_FRAME
 from pipeline.training.reading_guide import ReadingGuide
 
 _MEL_FRAMES_PER_FEATURE = 4  # 100 Hz log-mel, 25 Hz features
@@ -24,18 +26,24 @@ _MEL_FRAMES_PER_FEATURE = 4  # 100 Hz log-mel, 25 Hz features
 class TrainedModel(nn.Module):
     """The model with its text head, its semantic pathway, and the head that the semantic loss needs.
 
-    Neither head is part of what is released. `forward` gives the losses: `audio_0` to `audio_{K-1}`,
-    `reading` (see reading_guide), `text` where there is a text head, and `semantic` where the checkpoint
-    has the pathway.
+    No head but the audio head is part of what is released. `forward` gives the losses: `audio_0` to
+    `audio_{K-1}`, `reading` (see reading_guide), `text` where there is a text head, `semantic` where the
+    checkpoint has the pathway, and `phones` where the samples tell them: half-way up, the model should
+    know what it is about to say. The codes alone teach it to spell many times more slowly.
     """
 
-    def __init__(self, model: Any, semantic: SemanticPathway | None, semantic_token: int) -> None:
+    def __init__(
+        self, model: Any, semantic: SemanticPathway | None, semantic_token: int, *, phones: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.semantic = semantic
         self.semantic_token = semantic_token
         if semantic is not None:
             self.mel_head = nn.Linear(model.config.hidden_size, semantic.config.num_mel_bins)
+        self.phone_head = (
+            nn.Linear(model.config.hidden_size, PHONES_PER_FRAME * len(PHONES)) if phones else None
+        )
         model.set_attn_implementation(shared_prompt_attention.NAME)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -47,11 +55,13 @@ class TrainedModel(nn.Module):
         # early enough for the layers above to say what was read
         guide = ReadingGuide(batch.readings, layer=len(backbone.layers) // 3)
         with inject_features(backbone.embed_tokens, self.semantic_token, features):
-            hidden = hidden_states(backbone, batch, guide)
+            hidden, middle = hidden_states(backbone, batch, guide, tap=len(backbone.layers) // 2)
         losses["reading"] = guide.loss()
         if self.model.text_lm_head is not None:
             worded = self.model.text_lm_head(hidden[batch.text_positions])
             losses["text"] = cross_entropy(worded.float(), batch.text_labels)
+        if self.phone_head is not None:
+            losses["phones"] = self._spell(self.phone_head, middle[batch.audio_positions], batch.phone_labels)
         # the heads are computed where something is learned, which is a third of all positions
         logits = self.model.audio_lm_head(hidden[batch.audio_positions])
         config = self.model.config
@@ -59,6 +69,13 @@ class TrainedModel(nn.Module):
         for k in range(config.num_codebooks):
             losses[f"audio_{k}"] = cross_entropy(logits[:, k], batch.audio_labels[:, k])
         return losses
+
+    @staticmethod
+    def _spell(head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """How badly the phones of the next frame are known, per phone; 0 where no sample tells them."""
+        told = head(rms_norm(hidden, hidden.shape[-1:])).float().view(-1, len(PHONES))
+        known = (labels != IGNORED).sum().clamp(min=1)
+        return cross_entropy(told, labels.flatten(), ignore_index=IGNORED, reduction="sum") / known
 
     def _hear(self, semantic: SemanticPathway, batch: Batch) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Features of the waveforms, and how badly they tell the encoder's input averaged to 25 Hz."""

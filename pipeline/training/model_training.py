@@ -24,7 +24,7 @@ from pipeline.errors import ConfigError
 from pipeline.training.collate import Batch, collate
 from pipeline.training.losses import TrainedModel
 from pipeline.training.mini_model import new_mini_folder
-from pipeline.training.samples import BatchPlan, read_conversations, whole_batches
+from pipeline.training.samples import BatchPlan, read_conversations, tell_phones, whole_batches
 from pipeline.training.trainer import TrainOutcome, TrainSettings, train
 
 FIRST_CODEBOOK_WEIGHT = 1.0
@@ -32,6 +32,7 @@ OTHER_CODEBOOKS_WEIGHT = 0.3  # each; the words hang on the first
 TEXT_WEIGHT = 0.05  # three tokens a target, which generation forces
 SEMANTIC_WEIGHT = 0.2
 READING_WEIGHT = 0.3
+PHONES_WEIGHT = 0.5
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
@@ -99,7 +100,12 @@ def new_trainee(run: ModelRun, seed: int) -> Trainee:
     config = HiggsAudioV2Config.from_dict(read_config(run.folder))
     model = HiggsAudioV2ForConditionalGeneration(config, use_text_head=True)
     whisper = WhisperConfig.from_dict(read_config(run.folder / "semantic"))
-    module = TrainedModel(model, SemanticPathway(whisper, config.hidden_size), prompt_format.special.audio)
+    module = TrainedModel(
+        model,
+        SemanticPathway(whisper, config.hidden_size),
+        prompt_format.special.audio,
+        phones=tell_phones(run.samples / "train"),
+    )
     return Trainee(module.to(run.device), prompt_format)
 
 
@@ -119,6 +125,8 @@ def loss_weights(module: TrainedModel, *, train_from_nothing: bool) -> dict[str,
     weights["audio_0"] = FIRST_CODEBOOK_WEIGHT
     if train_from_nothing:
         weights["reading"] = READING_WEIGHT
+    if module.phone_head is not None:
+        weights["phones"] = PHONES_WEIGHT
     if module.model.text_lm_head is not None:
         weights["text"] = TEXT_WEIGHT
     # under LoRA the pathway is frozen, and so is what this loss could teach

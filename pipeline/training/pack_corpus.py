@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,15 @@ from pipeline.engine.frame_budget import max_new_frames
 from pipeline.records import SAMPLE_ROW, Row, SpeakerPrompt, SynthesisRequest, to_table
 from pipeline.stages.load_prompt import prompt_id
 from pipeline.stages.pack_sample import sample_columns
+from pipeline.training.phones import PHONES_PER_FRAME, phone_labels
+from pipeline.training.samples import PHONES_COLUMN
 
 LANGUAGE = "en"
 # Mostly short ones, since a model reads the reference's frames again for each target; but people bring
 # longer ones, and what was never seen in training is not understood.
 SHORT_S, LONG_S, LONG_SHARE = (1.2, 2.6), (2.6, 4.5), 0.3
+
+TRAINING_ROW = SAMPLE_ROW.append(pa.field(PHONES_COLUMN, pa.binary()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,12 @@ def pack_shard(
     targets_each: int = 6,
     limit: int | None = None,
 ) -> pa.Table:
-    """The samples of a corpus shard (`CORPUS_ROW` rows of one speaker) as SAMPLE_ROW, the first `limit`."""
+    """The samples of a corpus shard (`CORPUS_ROW` rows of one speaker) as TRAINING_ROW, the first `limit`."""
     clips = [decode_audio(row["audio"]["bytes"]) for row in rows]
     codes = codec.encode([resample(clip, codec.sample_rate) for clip in clips])
     pairings = pair_up([row["duration_s"] for row in rows], targets_each, seed=int(name))
     samples = _samples(name, rows, clips, codes, pairings, codec.frame_rate, prompt_format)
-    return to_table(
-        [sample for _, sample in zip(range(limit or len(rows)), samples, strict=False)], SAMPLE_ROW
-    )
+    return to_table(list(islice(samples, limit)), TRAINING_ROW)
 
 
 def _samples(
@@ -106,7 +109,12 @@ def _samples(
                 label_codes=codes[target],
             )
             planned = {field: getattr(request, field) for field in SynthesisRequest.__slots__}
-            yield planned | {"shard": name, "prompt_id": prompt.prompt_id} | sample_columns(sample)
+            phones = phone_labels(row["phones"], PHONES_PER_FRAME * codes[target].shape[1]).tobytes()
+            yield (
+                planned
+                | {"shard": name, "prompt_id": prompt.prompt_id, PHONES_COLUMN: phones}
+                | sample_columns(sample)
+            )
 
 
 def _prompt(row: Row, clip: Waveform, codes: Codes) -> SpeakerPrompt:

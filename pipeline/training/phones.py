@@ -18,6 +18,7 @@ PHONES = (
 )
 # fmt: on
 LABEL_RATE = 100  # labels per second
+PHONES_PER_FRAME = 4  # of 25 Hz
 _SAME = {"ssil": "pau", "brth": "pau", "h#": "pau"}
 _INDEX = {phone: i for i, phone in enumerate(PHONES)}
 

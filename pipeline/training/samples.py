@@ -14,14 +14,24 @@ from pipeline.errors import ConfigError
 from pipeline.records import SAMPLE, Row
 from pipeline.stages.pack_sample import sample_of
 from pipeline.training.collate import Batch, Conversation, collate, share_prompts, split_sample
+from pipeline.training.phones import PHONES_PER_FRAME
 
 _COLUMNS = [name for name in SAMPLE.names if name != "messages"]
+PHONES_COLUMN = "label_phones"  # uint8 indices of the target's phones at 100 Hz, in corpora that know them
+
+
+def tell_phones(folder: Path) -> bool:
+    """Whether the first shard has the phones of its targets."""
+    shards = sorted(folder.glob("*.parquet"))
+    return bool(shards) and PHONES_COLUMN in pq.read_schema(shards[0]).names
 
 
 def read_conversations(
     folder: Path, prompt_format: PromptFormat, *, max_targets: int = 6, limit: int | None = None
 ) -> list[Conversation]:
     """Labelled SAMPLE_ROW shards (`*.parquet`, in order of name) as conversations, the first `limit` rows.
+
+    Phones are read where a shard has them.
 
     Raises ConfigError for no shards, rows without labels and codes of another number of codebooks.
     """
@@ -33,7 +43,8 @@ def read_conversations(
     for shard in shards:
         if limit is not None and rows >= limit:
             break
-        table = pq.read_table(shard, columns=_COLUMNS)
+        optional = [PHONES_COLUMN] if PHONES_COLUMN in pq.read_schema(shard).names else []
+        table = pq.read_table(shard, columns=[*_COLUMNS, *optional])
         table = table if limit is None else table.slice(0, limit - rows)
         rows += table.num_rows
         conversations = (_conversation(row, prompt_format, shard) for row in table.to_pylist())
@@ -43,7 +54,9 @@ def read_conversations(
 
 def _conversation(row: Row, prompt_format: PromptFormat, shard: Path) -> Conversation:
     try:
-        conversation = split_sample(sample_of(row | {"messages": []}), prompt_format)
+        told = row.get(PHONES_COLUMN)
+        phones = None if told is None else np.frombuffer(told, np.uint8).reshape(-1, PHONES_PER_FRAME)
+        conversation = split_sample(sample_of(row | {"messages": []}), prompt_format, phones)
     except ConfigError as error:
         raise ConfigError(f"{shard}: {error}") from None
     if (given := len(conversation.targets[0].codes)) != prompt_format.num_codebooks:

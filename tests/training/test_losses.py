@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.training.collate import collate, next_code_labels, share_prompts, split_sample
 from pipeline.training.losses import TrainedModel
 from pipeline.training.mini_model import mini_tokenizer
+from pipeline.training.phones import PHONES
 
 K = 3
 
@@ -116,6 +117,51 @@ def test_shared_prompts_give_the_losses_of_samples_one_by_one(
     assert losses.keys() == expected.keys() | {"semantic", "reading"}
     for name, value in expected.items():
         assert float(losses[name]) == pytest.approx(value, rel=1e-5), name
+
+
+def test_the_phones_of_each_frame_are_asked_of_the_layer_half_way(prompt_format: PromptFormat) -> None:
+    torch.manual_seed(0)
+    model = HiggsAudioV2ForConditionalGeneration(tiny_config(prompt_format), use_text_head=True)
+    asked = TrainedModel(
+        model, SemanticPathway(tiny_whisper(), 64), prompt_format.special.audio, phones=True
+    ).eval()
+    known, unknown = random_samples(prompt_format, 1, 2)
+    frames = known.label_audio_ids.shape[1]
+    phones = np.random.default_rng(0).integers(0, len(PHONES), (frames, 4)).astype(np.uint8)
+    told = split_sample(known, prompt_format, phones)
+    with torch.no_grad():
+        alone = asked(collate([told], prompt_format))["phones"]
+        beside = asked(collate([told, split_sample(unknown, prompt_format)], prompt_format))["phones"]
+        nothing = asked(collate([split_sample(unknown, prompt_format)], prompt_format))["phones"]
+    # the same by transformers' own forward: two layers, so the one half-way up is the second
+    inputs = prompt_format.unpack(known)
+    ids = torch.from_numpy(inputs.input_ids)[None]
+    seen = []
+    hook = model.model.layers[1].register_forward_hook(
+        lambda _module, _args, out: seen.append(out[0] if isinstance(out, tuple) else out)
+    )
+    model.set_attn_implementation("sdpa")
+    with (
+        torch.no_grad(),
+        inject_features(
+            model.model.embed_tokens, prompt_format.special.audio, asked.semantic(inputs.waveforms)
+        ),
+    ):
+        model.model(
+            input_ids=ids, audio_input_ids=torch.from_numpy(inputs.audio_input_ids)[None], use_cache=False
+        )
+    hook.remove()
+    # frame t is said from column t; the column of BOS is the first of frames + K + 1 before the last two
+    first = ids.shape[1] - 2 - (frames + K + 1)
+    hidden = seen[0].view(ids.shape[1], 64)[first : first + frames]
+    normed = hidden / (hidden.pow(2).mean(-1, keepdim=True) + torch.finfo(torch.float32).eps).sqrt()
+    with torch.no_grad():
+        scores = asked.phone_head(normed).view(frames, 4, len(PHONES)).log_softmax(-1)
+    wanted = torch.from_numpy(phones.astype(np.int64))
+    expected = -scores.gather(-1, wanted[..., None]).mean()
+    assert float(alone) == pytest.approx(float(expected), rel=1e-4)
+    assert float(beside) == pytest.approx(float(expected), rel=1e-4)
+    assert float(nothing) == 0.0
 
 
 def test_gradients_are_those_of_the_unshared_batch(

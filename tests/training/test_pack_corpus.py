@@ -14,11 +14,12 @@ from pipeline.codecs import load_codec
 from pipeline.codecs.frame_codec import save_frame_codec
 from pipeline.codecs.frame_network import FrameCodec, FrameCodecConfig
 from pipeline.commit import parquet_bytes
-from pipeline.records import SAMPLE_ROW, to_table
+from pipeline.records import to_table
 from pipeline.stages.pack_sample import sample_of
 from pipeline.storage import open_store
 from pipeline.training.corpus import CORPUS_ROW
-from pipeline.training.pack_corpus import pack_shard, pair_up
+from pipeline.training.pack_corpus import TRAINING_ROW, pack_shard, pair_up
+from pipeline.training.phones import phone_labels
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_the_jobs_worker_packs_by_split(codec_folder, tmp_path):
     assert pack({"key": "00001.parquet"}) == {"key": "00001.parquet", "rows": 2}
     assert sorted(out.list("")) == ["train/00000.parquet", "valid/00001.parquet"]
     with out.open("train/00000.parquet") as file:
-        assert pq.read_schema(file) == SAMPLE_ROW
+        assert pq.read_schema(file) == TRAINING_ROW
 
 
 def utterance(i):
@@ -91,6 +92,7 @@ def utterance(i):
         "text": f"This is sentence {'abcdefgh'[i]}.",
         "audio": {"bytes": encode_flac(waveform), "path": None},
         "duration_s": waveform.duration_s,
+        "phones": [{"phone": "pau", "end_s": 0.1}, {"phone": "aa", "end_s": waveform.duration_s - 0.1}],
     }
 
 
@@ -98,7 +100,7 @@ def test_samples_hold_the_codes_and_texts_of_their_utterances(codec, tmp_path):
     utterances = [utterance(i) for i in range(8)]
     prompt_format = mini_format(tmp_path, 3)
     table = pack_shard("00007", utterances, codec, prompt_format, targets_each=3)
-    assert table.schema == SAMPLE_ROW
+    assert table.schema == TRAINING_ROW
     rows = table.to_pylist()
     by_id = {row["utterance_id"]: row for row in utterances}
     assert sorted(row["utterance_id"] for row in rows) == sorted(by_id)
@@ -118,6 +120,9 @@ def test_samples_hold_the_codes_and_texts_of_their_utterances(codec, tmp_path):
         waveform = from_int16(sample.audio_waveforms_concat)
         assert len(waveform) == pytest.approx(reference["duration_s"] * 16_000, abs=1)
         assert row["failed_stage"] is None
+        # 40 ms frames, four labels of 10 ms each
+        spoken = phone_labels(target["phones"], 4 * said.shape[1])
+        assert row["label_phones"] == spoken.tobytes()
 
 
 def resample_of(row, rate):

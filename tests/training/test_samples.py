@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dummies import mini_format, random_samples, write_samples
 
@@ -14,6 +16,7 @@ from pipeline.training.samples import (
     fill_batches,
     num_positions,
     read_conversations,
+    tell_phones,
     whole_batches,
 )
 
@@ -32,6 +35,22 @@ def test_shards_are_read_back_as_conversations(tmp_path: Path) -> None:
     assert [len(c.targets) for c in few] == [3, 1]
     batches = whole_batches(conversations, prompt_format, 10_000)
     assert [b.num_positions for b in batches] == [sum(map(num_positions, conversations))]
+
+
+def test_phones_come_with_the_shards_that_have_them(tmp_path: Path) -> None:
+    prompt_format = mini_format(tmp_path / "format")
+    samples = random_samples(prompt_format, 1, 2)
+    write_samples(tmp_path / "shards", samples)
+    shard = tmp_path / "shards" / "00000.parquet"
+    assert not tell_phones(tmp_path / "shards")
+    frames = [s.label_audio_ids.shape[1] for s in samples]
+    phones = [np.arange(4 * n, dtype=np.uint8) % 41 for n in frames]
+    table = pq.read_table(shard)
+    pq.write_table(table.append_column("label_phones", pa.array([p.tobytes() for p in phones])), shard)
+    assert tell_phones(tmp_path / "shards")
+    [conversation] = read_conversations(tmp_path / "shards", prompt_format)
+    for target, told in zip(conversation.targets, phones, strict=True):
+        assert np.array_equal(target.phones, told.reshape(-1, 4))
 
 
 def test_no_shards_are_an_error(tmp_path: Path) -> None:
