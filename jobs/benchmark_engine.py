@@ -122,7 +122,7 @@ def open_checkpoint(name: str, device: str | None = None, max_positions: int = 1
     with torch.device(device):
         model = HiggsAudioV2ForConditionalGeneration(HiggsAudioV2Config.from_dict(config)).to(dtype).eval()
     style = dataclasses.replace(small.prompt_format, max_semantic_frames=0)
-    return Checkpoint(f"random-{name}", model, style, None, ())
+    return Checkpoint(f"random-{name}", model, style, None, Sampling(), ())
 
 
 def workload(

@@ -62,7 +62,7 @@ def main() -> int:
     if len(sys.argv) < 3:
         raise ConfigError("usage: python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]")
     summary = clone_voices(sys.argv[1], sys.argv[2], load_config(None, sys.argv[3:]), Console())
-    return 1 if summary["failed"] else 0
+    return 1 if summary["failed"] or summary["rejected"] else 0
 
 
 if __name__ == "__main__":

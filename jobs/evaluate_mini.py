@@ -21,7 +21,7 @@ import torch
 
 from pipeline.audio import encode_flac
 from pipeline.codecs import load_codec
-from pipeline.engine.base import Sampling
+from pipeline.engine.base import over
 from pipeline.engine.checkpoint import Checkpoint, load_checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
 from pipeline.errors import CheckpointError
@@ -58,7 +58,7 @@ def evaluate(given: argparse.Namespace, ablation: Ablation) -> dict[str, Any]:
     else:
         checkpoint = load(given.checkpoint, given.device)
         ablate_model(checkpoint.model, ablation)
-        sampling = Sampling(given.temperature, given.top_p, given.top_k)
+        sampling = over(checkpoint.sampling, given.temperature, given.top_p, given.top_k)
         engine = ContinuousEngine(checkpoint, sampling, num_slots=given.slots)
         spoken = []
         for take in range(given.best_of):
@@ -97,9 +97,9 @@ def main() -> int:
     parser.add_argument("--ablation", nargs="+", choices=ABLATIONS, default=["none"])
     parser.add_argument("--best-of", type=int, default=1, help="takes of each row, the best by CER")
     parser.add_argument("--voices", type=int, default=8, help="of which the right one is to be identified")
-    parser.add_argument("--temperature", type=float, default=Sampling().temperature)
-    parser.add_argument("--top-p", type=float, default=Sampling().top_p)
-    parser.add_argument("--top-k", type=int, default=Sampling().top_k)
+    parser.add_argument("--temperature", type=float, help="by default what the checkpoint recommends")
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--top-k", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)

@@ -2,7 +2,8 @@
 
 python -m jobs.pack_corpus CORPUS CODEC OUT [--targets N] [--valid-rows N]
 
-OUT/train and OUT/valid get SAMPLE_ROW shards, with the phones of their targets; those that are there are skipped, so the job goes on where
+OUT/train and OUT/valid get SAMPLE_ROW shards, with the phones of their targets. Those that are there are
+skipped, so the job goes on where
 it stopped and follows a corpus that grows. CODEC is a folder; its number of codebooks is the model's.
 """
 

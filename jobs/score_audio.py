@@ -1,18 +1,23 @@
 """Listen to audio that exists already: WER, CER and similarity for anybody's files, or a run of ours.
 
-python -m jobs.score_audio SOURCE OUT [section.key=value ...]
+    python -m jobs.score_audio SOURCE OUT [--protocol f5/en] [section.key=value ...]
+
+With --protocol the transcripts are also scored under it, as in jobs.seed_tts_eval; of a `meta.lst` whose
+last column is a recording, that is what the transcriber makes of real speech.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import Any
 
 from rich.console import Console
 
+from jobs.protocol_account import account_for
 from pipeline import beforehand
 from pipeline.config import RunConfig, load_config
-from pipeline.errors import ConfigError
+from pipeline.metrics.protocols import protocol_named
 from pipeline.views import say
 
 
@@ -35,9 +40,17 @@ def score_audio(
 
 
 def main() -> int:
-    if len(sys.argv) < 3:
-        raise ConfigError("usage: python -m jobs.score_audio SOURCE OUT [section.key=value ...]")
-    summary = score_audio(sys.argv[1], sys.argv[2], load_config(None, sys.argv[3:]), Console())
+    parser = argparse.ArgumentParser(prog="python -m jobs.score_audio")
+    parser.add_argument("source", help="a manifest with an `audio` column, or a finished run")
+    parser.add_argument("out", help="folder of the run")
+    parser.add_argument("settings", nargs="*", metavar="section.key=value")
+    parser.add_argument("--protocol", help="a scoring protocol with its language, e.g. seed-tts-eval/en")
+    given = parser.parse_intermixed_args()
+    config, console = load_config(None, given.settings), Console()
+    protocol = None if given.protocol is None else protocol_named(given.protocol, config.check.language)
+    summary = score_audio(given.source, given.out, config, console)
+    if protocol is not None:
+        account_for(given.out, protocol, console)
     return 1 if summary["failed"] else 0
 
 

@@ -22,7 +22,7 @@ from ray.util.metrics import Gauge
 from pipeline.board import Reporter
 from pipeline.codecs import codec_info, load_codec
 from pipeline.errors import EngineFatalError, RowError
-from pipeline.evaluators import load_speaker_encoder, load_transcriber
+from pipeline.evaluators import load_quality_model, load_speaker_encoder, load_transcriber
 from pipeline.plan import PlannedShard, read_planned
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import (
@@ -32,10 +32,11 @@ from pipeline.records import (
     UTTERANCE_ROW,
     Row,
     SpeakerPrompt,
+    count_failed,
 )
 from pipeline.run import Run
 from pipeline.stages.each_row import as_row_error, one_by_one_if_needed
-from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip
+from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip, voice_columns
 from pipeline.stages.load_prompt import load_planned_prompt
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class PackSamples:
                 lambda rows: pack_samples(rows, self._format, self._frame_rate, self._prompt_of),
             )
             committed = self._run.samples.write_shard(
-                shard.name, packed, _attempt_id(), {"failed": _failures(packed)}
+                shard.name, packed, uuid.uuid4().hex, {"failed": count_failed(packed)}
             )
         else:
             self._report.board.add.remote("pack_sample", committed.rows - committed.extra["failed"], 0, 0.0)
@@ -174,7 +175,7 @@ class Speak:
     def __init__(self, run: Run, board: Any, device: str) -> None:
         import torch
 
-        from pipeline.engine.base import Sampling
+        from pipeline.engine.base import over
         from pipeline.engine.checkpoint import load_checkpoint
         from pipeline.engine.continuous_engine import ContinuousEngine
         from pipeline.engine.service import EngineService
@@ -193,7 +194,7 @@ class Speak:
         )
         engine = ContinuousEngine(
             checkpoint,
-            sampling=Sampling(sampling.temperature, sampling.top_p, sampling.top_k),
+            sampling=over(checkpoint.sampling, sampling.temperature, sampling.top_p, sampling.top_k),
             num_slots=model.slots,
         )
         rows = CONCURRENT_SHARDS * run.config.output.shard_rows
@@ -276,13 +277,10 @@ class LoadUtterances:
         from pipeline.stages.load_utterance import STAGE, load_utterances
 
         loaded = load_utterances(rows, _MAX_UTTERANCE_BYTES, _MAX_UTTERANCE_S)
-        return each_row(loaded, STAGE, self._with_embedding)
+        return each_row(loaded, STAGE, self._with_voice)
 
-    def _with_embedding(self, row: Row) -> Row:
-        if row["prompt_id"] is None:
-            return row
-        embedding = self._prompt_of(row["prompt_id"]).embedding
-        return row | {"prompt_embedding": None if embedding is None else embedding.tolist()}
+    def _with_voice(self, row: Row) -> Row:
+        return row if row["prompt_id"] is None else row | voice_columns(self._prompt_of(row["prompt_id"]))
 
 
 class Transcribe:
@@ -315,25 +313,17 @@ class EmbedSpeaker:
         return self._report.through(table, HEARD_ROW, lambda rows: embed_speaker(rows, self._encoder))
 
 
-def commit_shard(table: pa.Table, run: Run, board: Any) -> pa.Table:
-    """Scores, packs and commits a shard; gives its commit as one small row."""
-    from pipeline.results import result_schema, write_audio_files
-    from pipeline.stages.pack_result import pack_results
-    from pipeline.stages.score_utterance import score_utterances
+class RateQuality:
+    def __init__(self, run: Run, board: Any, device: str) -> None:
+        self._report = Reporter(board, "rate_quality")
+        model = load_quality_model(run.config.evaluation.quality_model)
+        assert model is not None, "the flow leaves this stage out when there is no quality model"
+        self._model = model
 
-    identity = run.identity
-    [shard] = set(table.column("shard").to_pylist())  # a block is a shard, or the flow is broken
+    def __call__(self, table: pa.Table) -> pa.Table:
+        from pipeline.stages.rate_quality import rate_quality
 
-    def score_and_pack(rows: list[Row]) -> list[Row]:
-        scored = score_utterances(rows, identity.transcriber, identity.speaker_encoder)
-        return pack_results(scored, identity.model, identity.codec)
-
-    result = Reporter(board, "commit").through(table, result_schema(), score_and_pack)
-    if run.config.output.audio_files:
-        write_audio_files(run.store, result)
-    failed = _failures(result)
-    commit = run.results.write_shard(shard, result, _attempt_id(), {"failed": failed})
-    return pa.table({"shard": [commit.shard], "rows": [commit.rows], "failed": [failed]})
+        return self._report.through(table, HEARD_ROW, lambda rows: rate_quality(rows, self._model))
 
 
 def prompt_lookup(cache: PromptCache, failed: dict[str, RowError]) -> Callable[[str], SpeakerPrompt]:
@@ -369,11 +359,3 @@ def _outcome(prompt_id: str, error: Exception | None) -> Row:
         "error_code": None if fault is None else fault.code,
         "error_message": None if fault is None else fault.message,
     }
-
-
-def _failures(table: pa.Table) -> int:
-    return int(table.num_rows - table.column("failed_stage").null_count)
-
-
-def _attempt_id() -> str:
-    return uuid.uuid4().hex

@@ -16,6 +16,10 @@ from pipeline.errors import RowError
 
 WHISPER_SAMPLE_RATE = 16_000
 MAX_CHANNELS = 8
+MAX_SAMPLE_RATE = 384_000  # Hz, of files that are read
+FLOOR_DBFS = -120.0  # what digital silence is reported as
+CLIP_LEVEL = 0.999  # a sample at or over it counts as clipped
+_BLOCK_FRAMES = 2**16
 _MAX_RATIO_PRODUCT = 1_000_000  # 11,025 to 24,000 Hz is 47,040
 
 
@@ -34,28 +38,35 @@ class Waveform:
 def decode_audio(data: bytes, *, max_duration_s: float | None = None) -> Waveform:
     """File bytes (whatever libsndfile reads: WAV, FLAC, OGG, MP3, ...) as mono.
 
-    The header is read first, so that a small file which unpacks to hours never fills the memory.
-    Raises RowError: `audio_empty`, `audio_unreadable`, `audio_too_many_channels`, `audio_too_long`.
+    Read in blocks that are mixed down as they come: neither a small file that unpacks to hours nor a header
+    that promises them fills the memory. What others made goes through `decoding.decode_untrusted`.
+    Raises RowError: `audio_empty`, `audio_unreadable`, `audio_too_many_channels`, `audio_odd_sample_rate`,
+    `audio_too_long`.
     """
     if not data:
         raise RowError("audio_empty", "the audio file has no bytes")
+    blocks: list[npt.NDArray[np.float32]] = []
+    frames = 0
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
+            sample_rate = int(file.samplerate)
             if file.channels > MAX_CHANNELS:
                 raise RowError(
                     "audio_too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS} are read"
                 )
-            # a truncated or lying header is caught by reading one frame past the bound
-            limit = -1 if max_duration_s is None else int(max_duration_s * file.samplerate) + 1
-            frames = file.read(limit, dtype="float32", always_2d=True)
-            sample_rate = int(file.samplerate)
+            if not 0 < sample_rate <= MAX_SAMPLE_RATE:
+                raise RowError("audio_odd_sample_rate", f"{sample_rate} Hz: resample it to a usual rate")
+            most = math.inf if max_duration_s is None else int(max_duration_s * sample_rate)
+            while frames <= most and len(block := file.read(_BLOCK_FRAMES, "float32", always_2d=True)):
+                blocks.append(block.mean(axis=1, dtype=np.float32))
+                frames += len(block)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise RowError("audio_unreadable", f"not readable as audio ({_one_line(error)})") from error
-    if limit >= 0 and len(frames) >= limit:
+    if frames > most:
         raise RowError("audio_too_long", f"longer than {max_duration_s:g} s")
-    if len(frames) == 0:
+    if frames == 0:
         raise RowError("audio_empty", "the audio holds no samples")
-    return Waveform(frames.mean(axis=1, dtype=np.float32), sample_rate)
+    return Waveform(np.concatenate(blocks), sample_rate)
 
 
 def can_resample(before: int, after: int) -> bool:
@@ -101,6 +112,28 @@ def to_int16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
 
 def from_int16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     return samples.astype(np.float32) / 32767.0
+
+
+def rms_dbfs(samples: npt.NDArray[np.floating]) -> float:
+    """RMS level about the mean (a constant offset is no sound), at least `FLOOR_DBFS`, which no samples have.
+
+    0 is a full-scale square wave, so a full-scale sine lies at -3.01.
+    """
+    return _dbfs(math.sqrt(float(np.var(samples, dtype=np.float64))) if len(samples) else 0.0)
+
+
+def peak_dbfs(samples: npt.NDArray[np.floating]) -> float:
+    """Level of the largest sample, at least `FLOOR_DBFS`."""
+    return _dbfs(float(np.abs(samples).max(initial=0.0)))
+
+
+def clipped_fraction(samples: npt.NDArray[np.floating]) -> float:
+    """Share of the samples at or over `CLIP_LEVEL`, 0 of none."""
+    return float(np.mean(np.abs(samples) >= CLIP_LEVEL)) if len(samples) else 0.0
+
+
+def _dbfs(amplitude: float) -> float:
+    return max(FLOOR_DBFS, 20.0 * math.log10(amplitude)) if amplitude > 0 else FLOOR_DBFS
 
 
 def _one_line(error: Any) -> str:

@@ -84,11 +84,16 @@ class FinishedRun:
     def rows(self) -> Iterator[Row]:
         store = open_store(self.uri)
         log = ShardLog(store)
+        columns = [*PLANNED_ROW.names, "num_samples", "status"]
         for commit in log.commits():
-            for row in log.read_table(commit, columns=[*PLANNED_ROW.names, "num_samples"]).to_pylist():
-                if row["num_samples"] is not None:  # it failed while it was listened to, if at all
+            for row in log.read_table(commit, columns=columns).to_pylist():
+                uri = f"{store.uri}/{commit.key}#{row['row']}"
+                if row.pop("status") == "rejected":
+                    apart = ShardLog(store, prefix="rejected").read_commit(commit.shard)
+                    uri = uri if apart is None else f"{store.uri}/rejected/{apart.key}#{row['row']}"
+                if row.pop("num_samples") is not None:  # it failed while it was listened to, if at all
                     row |= {"failed_stage": None, "error_code": None, "error_message": None}
-                yield row | {"audio_uri": f"{store.uri}/{commit.key}#{row['row']}"}
+                yield row | {"audio_uri": uri}
 
 
 def whole_already(

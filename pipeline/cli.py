@@ -1,6 +1,6 @@
 """`voicemill`: the command line. Thin: it parses, calls the steps, prints, and sets the exit code.
 
-Exit codes: 0 all rows ok, 1 finished with failed rows, 2 bad usage or manifest, 3 the run broke off.
+Exit codes: 0 all rows ok, 1 ended with failed or rejected rows, 2 bad usage or manifest, 3 broke off.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def results(
     all_columns: Annotated[
         bool, typer.Option("--all-columns", help="With audio and codes (Parquet only).")
     ] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="Only the failed rows.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only rows that failed or were rejected.")] = False,
 ) -> None:
     """The rows that are committed so far, one per manifest row.
 
@@ -234,15 +234,26 @@ def report(
         str, typer.Option(help="embed the worst rows, link files beside the page, or none.")
     ] = "embed",
     max_embedded_mb: Annotated[float, typer.Option(help="How much sound the page may hold.")] = 20.0,
+    price_per_hour: Annotated[
+        float | None,
+        typer.Option(help="What an hour of one engine's device costs, in any currency; shows the cost."),
+    ] = None,
 ) -> None:
-    """Write one HTML page to look at and listen to: the numbers, the worst rows first.
+    """Write one HTML page to look at and listen to: the numbers, the gates, the worst rows first.
 
     Example: `voicemill report runs/demo --out report.html`
     """
     from pipeline.report.write import write_report
     from pipeline.views import say
 
-    done = write_report(run_uri, out, compare_with=compare, audio=audio, max_embedded_mb=max_embedded_mb)
+    done = write_report(
+        run_uri,
+        out,
+        compare_with=compare,
+        audio=audio,
+        max_embedded_mb=max_embedded_mb,
+        price_per_hour=price_per_hour,
+    )
     say(out_console, f"{done.uri}: {done.rows} rows, {done.heard} with sound, {done.bytes / 2**20:.1f} MiB")
 
 
@@ -278,7 +289,7 @@ def _end(summary: dict[str, Any], uri: str) -> None:
     from pipeline.views import print_summary
 
     print_summary(out_console, summary, uri)
-    raise typer.Exit(1 if summary["failed"] else 0)
+    raise typer.Exit(1 if summary["failed"] or summary["rejected"] else 0)
 
 
 def _settings(config: Path | None, assignments: list[str] | None) -> RunConfig:

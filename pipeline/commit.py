@@ -69,9 +69,12 @@ class ShardLog:
         sha256 = hashlib.sha256(data).hexdigest()
         key = _data_key(shard, sha256)
         commit = Commit(shard, key, sha256, table.num_rows, attempt, len(data), dict(extra))
-        if not self._holds(key, len(data)):
-            self.store.put(self._path(key), data)
+        # put even if it is there: what an attempt before us left may be old enough for garbage.py
+        self.store.put(self._path(key), data)
         if self.store.create(self._path(_commit_key(shard)), _to_json(asdict(commit))):
+            if not self.store.exists(self._path(key)):
+                # this process was stopped for so long that what it had put was taken for garbage
+                self.store.put(self._path(key), data)
             return commit
         standing = self.read_commit(shard)
         if standing is None:
@@ -135,19 +138,36 @@ class ShardLog:
             )
         return table
 
-    def remove_orphans(self) -> list[str]:
-        """Deletes the data objects that no commit names; returns their keys. Other files are not ours.
+    def orphans(self) -> Iterator[tuple[str, bool]]:
+        """Keys of the data objects that no commit names, and whether their shard has a commit.
 
-        Only while nobody writes: an object that waits for its commit looks the same.
+        With one, nobody can commit them any more. Without, they may wait for theirs. Other files are not
+        ours.
         """
         prefix = f"{self.prefix}/" if self.prefix else ""
         # listed first: what is committed meanwhile is then seen among the commits
         stored = [key.removeprefix(prefix) for key in self.store.list(self._path("data"))]
-        named = {commit.key for commit in self.commits()}
-        orphans = [key for key in stored if _DATA_KEY.fullmatch(key) and key not in named]
-        for key in orphans:
+        named = {commit.shard: commit.key for commit in self.commits()}
+        for key in filter(_DATA_KEY.fullmatch, stored):
+            shard = key.split("/")[1]
+            if named.get(shard) != key:
+                yield key, shard in named
+
+    def remove_orphans(self) -> list[str]:
+        """Deletes what other attempts left of committed shards, while others write, too; returns the keys.
+
+        Of a shard without a commit nothing is touched: see garbage.py.
+        """
+        settled = [key for key, is_settled in self.orphans() if is_settled]
+        for key in settled:
             self.store.delete(self._path(key))
-        return orphans
+        return settled
+
+    def clear(self) -> None:
+        """Deletes every shard, commits first. Only while nobody writes."""
+        for folder in ("commit", "data"):
+            for key in list(self.store.list(self._path(folder))):
+                self.store.delete(key)
 
     def mark_success(self, payload: Mapping[str, Any]) -> bool:
         """Says, once, that the log is whole. False if that was said already with another payload."""
@@ -160,12 +180,6 @@ class ShardLog:
         except ObjectMissing:
             return None
         return payload
-
-    def _holds(self, key: str, size: int) -> bool:
-        try:
-            return self.store.size(self._path(key)) == size
-        except ObjectMissing:
-            return False
 
     def _path(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key

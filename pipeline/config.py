@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -51,14 +52,19 @@ class ModelConfig:
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
     seed: int = 0  # rows without a seed derive theirs from it and their id
-    temperature: float = 1.0
-    top_p: float = 0.95
-    top_k: int = 50
+    # none: what the checkpoint recommends, else 1.0, 0.95 and 50
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
 
     def __post_init__(self) -> None:
-        _require(0 < self.temperature <= 5, "sampling.temperature", self.temperature, "above 0 and at most 5")
-        _require(0 < self.top_p <= 1, "sampling.top_p", self.top_p, "above 0 and at most 1")
-        _require(self.top_k >= 1, "sampling.top_k", self.top_k, "at least 1")
+        if self.temperature is not None:
+            allowed = 0 < self.temperature <= 5
+            _require(allowed, "sampling.temperature", self.temperature, "above 0 and at most 5")
+        if self.top_p is not None:
+            _require(0 < self.top_p <= 1, "sampling.top_p", self.top_p, "above 0 and at most 1")
+        if self.top_k is not None:
+            _require(self.top_k >= 1, "sampling.top_k", self.top_k, "at least 1")
         _require(0 <= self.seed < 2**63, "sampling.seed", self.seed, "0 to 2**63-1")
 
 
@@ -83,6 +89,51 @@ class EvaluationConfig:
     transcriber_revision: str | None = None
     speaker_encoder: str = "demo:resemblyzer"  # `none` leaves similarity out
     speaker_encoder_revision: str | None = None
+    quality_model: str = "none"  # `dnsmos`: on the CPU, some 0.3 s a second of audio
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a take must be to pass: rates and ratios are fractions, both ends included, None does not judge.
+
+    What a transcriber can hear differs from language to language, so no numbers are right everywhere.
+    """
+
+    max_wer: float | None = None  # the CER where characters are the words (zh, ja, ko, th), as in Seed-TTS
+    max_cer: float | None = None
+    min_similarity: float | None = None
+    min_length_ratio: float | None = None  # duration over the one at the reference's pace
+    max_length_ratio: float | None = None
+    max_leading_silence_s: float | None = None
+    max_trailing_silence_s: float | None = None
+    min_speech_ratio: float | None = None
+    must_end: bool = True  # by the model's own end of stream, not at the limit of its length
+    # by default what was not measured is no reason: another take will not teach the transcriber a language
+    unscored_fails: bool = False
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name.startswith(("min_", "max_")) and value is not None:
+                _require(math.isfinite(value), f"gates.{each.name}", value, "a finite number")
+        low, high = self.min_length_ratio, self.max_length_ratio
+        if low is not None and high is not None:
+            _require(low <= high, "gates.min_length_ratio", low, f"at most max_length_ratio, {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class GatesConfig(Limits):
+    """Limits of every language without its own, and what becomes of a take that does not pass them."""
+
+    max_takes: int = 1
+    otherwise: Literal["warn", "reject"] = "warn"
+    all_takes: bool = False  # also of rows that have passed: the best of max_takes
+    keep_takes: bool = False
+    languages: Mapping[str, Limits] = field(default_factory=dict)  # these stand alone: nothing is mixed in
+
+    def __post_init__(self) -> None:
+        Limits.__post_init__(self)
+        _require(1 <= self.max_takes <= 100, "gates.max_takes", self.max_takes, "1 to 100")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +178,7 @@ class RunConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     resources: ResourceConfig = field(default_factory=ResourceConfig)
 
@@ -144,10 +196,15 @@ def load_config(toml: bytes | None = None, assignments: Sequence[str] = ()) -> R
             raise ConfigError(f"the job file is not TOML: {error}") from error
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not equals or not dot:
+        *path, key = name.strip().split(".")
+        if not equals or not path:
             raise ConfigError(f"--set {assignment!r}: write it as section.key=value")
-        tree.setdefault(section, {})[key] = _Text(text.strip())
+        table = tree
+        for part in path:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {assignment!r}: {part} is a setting, not a table")
+        table[key] = _Text(text.strip())
     return _apply(RunConfig(), tree)
 
 
@@ -184,17 +241,27 @@ def _apply(config: RunConfig, tree: Mapping[str, Any]) -> RunConfig:
     for name, values in tree.items():
         if name not in {f.name for f in fields(config)}:
             raise ConfigError(f"unknown section [{name}]{_closest(name, [f.name for f in fields(config)])}")
-        section = getattr(config, name)
-        types = get_type_hints(type(section))
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"[{name}] must be a table of settings")
-        for key in values:
-            if key not in types:
-                raise ConfigError(f"unknown setting {name}.{key}{_closest(key, types)}")
-        sections[name] = replace(
-            section, **{key: _convert(f"{name}.{key}", value, types[key]) for key, value in values.items()}
-        )
+        sections[name] = _table(name, getattr(config, name), values)
     return replace(config, **sections)
+
+
+def _table(name: str, section: Any, values: Any) -> Any:
+    """`section` with `values` put over its own; `name` is its own, for messages."""
+    types = get_type_hints(type(section))
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"[{name}] must be a table of settings")
+    given = {}
+    for key, value in values.items():
+        if key not in types:
+            raise ConfigError(f"unknown setting {name}.{key}{_closest(key, types)}")
+        if get_origin(types[key]) is Mapping:
+            kind = get_args(types[key])[1]
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{name}.{key} must be a table of tables")
+            given[key] = {item: _table(f"{name}.{key}.{item}", kind(), of) for item, of in value.items()}
+        else:
+            given[key] = _convert(f"{name}.{key}", value, types[key])
+    return replace(section, **given)
 
 
 def _convert(name: str, value: Any, kind: Any) -> Any:

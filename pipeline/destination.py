@@ -1,14 +1,22 @@
-"""Folders and files that are to be written, looked at before anything is spent."""
+"""Folders and files that are to be written, looked at before anything is spent.
+
+A run's folder must do more than take files: its store must keep the promises that commits rest on.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import is_key, parent_uri, shown
+
+_TRIAL = b"voicemill tries what this store can do"
 
 
 def open_destination(uri: str) -> Store:
@@ -26,6 +34,53 @@ def open_destination(uri: str) -> Store:
     return store
 
 
+def open_run_folder(uri: str) -> Store:
+    """The store at `uri`, after a trial of what commits rest on. Raises ConfigError, StorageError.
+
+    Nothing of the trial stays, and no folder is made. It costs a handful of small requests.
+    """
+    store = open_destination(uri)
+    inside = store.local_path("trial")
+    if inside is None:
+        check_store(store)
+        return store
+    # beside the folder that is to be made, on the same filesystem
+    with tempfile.TemporaryDirectory(prefix=".voicemill-", dir=_nearest(inside.parent)) as folder:
+        check_store(open_store(folder), uri)
+    return store
+
+
+def check_store(store: Store, named: str | None = None) -> None:
+    """Raises ConfigError for a store without create-once, read-after-write or list-after-write."""
+    where = shown(named or store.uri)
+    with _trial_object(store, f"trial/{uuid.uuid4().hex}") as key:
+        if store.get(key) != _TRIAL:
+            raise ConfigError(f"{where}: what is written is not what is read; use another store for runs")
+        if store.create(key, b"another's") or store.get(key) != _TRIAL:
+            raise ConfigError(
+                f"{where}: the store overwrites what may only be created once (it ignores If-None-Match), so "
+                "two workers could both commit a shard; use a store with conditional writes"
+            )
+        if key not in store.list("trial"):
+            raise ConfigError(f"{where}: a new object is missing in its listing; use another store for runs")
+
+
+def store_time(store: Store) -> float:
+    """Now, in Unix seconds by the clock that the store's `modified` tells."""
+    with _trial_object(store, f"trial-{uuid.uuid4().hex}") as key:
+        return store.modified(key)
+
+
+@contextmanager
+def _trial_object(store: Store, key: str) -> Iterator[str]:
+    try:
+        if not store.create(key, _TRIAL):
+            raise ConfigError(f"{shown(store.uri)}: a new name is taken already; use another store for runs")
+        yield key
+    finally:
+        store.delete(key)
+
+
 def file_destination(path: str) -> tuple[Store, str]:
     """The folder, where something can be written, and the name of a file in it. Raises as above."""
     name = path.rpartition("/")[2]
@@ -40,8 +95,7 @@ def file_destination(path: str) -> tuple[Store, str]:
 
 def _check_folder(uri: str, folder: Path) -> None:
     try:
-        while not _is_there(folder):
-            folder = folder.parent
+        folder = _nearest(folder)
         if not folder.is_dir():
             raise ConfigError(f"{uri}: {folder} is not a folder; name a folder, or a place for a new one")
         os.rmdir(tempfile.mkdtemp(prefix=".voicemill-", dir=folder))
@@ -49,6 +103,13 @@ def _check_folder(uri: str, folder: Path) -> None:
         raise ConfigError(
             f"{uri}: cannot be written to ({folder}: {error.strerror}); name another folder"
         ) from error
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself or the nearest above it that is there."""
+    while not _is_there(folder):
+        folder = folder.parent
+    return folder
 
 
 def _is_there(path: Path) -> bool:

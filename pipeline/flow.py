@@ -13,7 +13,7 @@ import re
 import secrets
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ import ray
 from ray._private import ray_constants
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from pipeline import actors
+from pipeline import actors, tasks
 from pipeline.board import ProgressBoard
 from pipeline.config import ResourceConfig
 from pipeline.errors import (
@@ -44,6 +44,7 @@ from pipeline.errors import (
 from pipeline.plan import PlannedShard
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import Row
+from pipeline.rounds import Place
 from pipeline.run import Run
 
 _CPU_SHARE = 0.2  # threads are set by each stage; Ray's CPUs only bound how many processes there are
@@ -169,7 +170,7 @@ def pack(work: Work) -> Iterator[Row]:
 
 
 def speak(work: Work) -> Iterator[Row]:
-    """Generates, decodes, listens and commits; gives {shard, rows, failed} as each is committed."""
+    """Generates, decodes, listens and commits; gives {shard, rows} as each is committed."""
     run, resources, gpus = work.run, work.run.config.resources, work.cluster.gpus
     speaking = Stage(
         actors.Speak,
@@ -182,8 +183,20 @@ def speak(work: Work) -> Iterator[Row]:
     yield from _listen_and_commit(utterances, work)
 
 
+def settle(run: Run, places: Mapping[str, Sequence[Place]]) -> Iterator[Row]:
+    """Commits the waiting shards, by name with where their rows' other takes are."""
+    shards = [
+        {"shard": name, "takes": [p.take for p in at], "shards": [p.shard for p in at]}
+        for name, at in places.items()
+    ]
+    waiting = ray.data.from_items(shards, override_num_blocks=len(shards))
+    yield from _rows(
+        waiting.map_batches(tasks.settle_shard, fn_kwargs={"run": run}, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK)
+    )
+
+
 def score(work: Work) -> Iterator[Row]:
-    """Listens to audio that exists already; gives {shard, rows, failed} as each shard is committed."""
+    """Listens to audio that exists already; gives {shard, rows} as each shard is committed."""
     load = _reading_stage(actors.LoadUtterances, work)
     yield from _listen_and_commit(_through(_shards(work.todo), [load], work.cluster), work)
 
@@ -191,7 +204,7 @@ def score(work: Work) -> Iterator[Row]:
 def _listen_and_commit(utterances: Dataset, work: Work) -> Iterator[Row]:
     heard = _through(utterances, _evaluator_stages(work), work.cluster)
     committed = heard.map_batches(
-        actors.commit_shard,
+        tasks.commit_shard,
         fn_kwargs={"run": work.run, "board": work.board},
         num_cpus=_CPU_SHARE,
         **_WHOLE_BLOCK,
@@ -218,6 +231,7 @@ def _evaluator_stages(work: Work) -> list[Stage]:
             resources.speaker_gpu_share,
             8,
         ),
+        (actors.RateQuality, evaluation.quality_model, 0, 0.0, 2),
     ):
         if spec == "none":
             continue
@@ -299,8 +313,9 @@ def worker_error(text: str) -> VoicemillError:
 
 
 def evaluator_device(spec: str, cluster: Cluster) -> str:
-    """The embedded evaluators stay on the CPU."""
-    return "cuda" if cluster.gpus and spec != "none" and not spec.startswith("demo:") else "cpu"
+    """The embedded evaluators and DNSMOS stay on the CPU."""
+    stays = spec in ("none", "dnsmos") or spec.startswith("demo:")
+    return "cuda" if cluster.gpus and not stays else "cpu"
 
 
 def _shards(todo: Sequence[PlannedShard]) -> Dataset:

@@ -15,7 +15,7 @@ from pipeline.config import RunConfig
 from pipeline.engine.base import ENGINE_ID
 from pipeline.engine.model_files import locate
 from pipeline.errors import CheckpointError, ConfigError
-from pipeline.evaluators import speaker_encoder_id, transcriber_id
+from pipeline.evaluators import quality_model_id, speaker_encoder_id, transcriber_id
 
 # a new version of any of these may round or sample differently
 _PINNED = (
@@ -41,6 +41,7 @@ class Identity:
     evaluator_devices: str  # transcriber, speaker encoder
     transcriber: str
     speaker_encoder: str
+    quality_model: str
     settings: dict[str, Any]
     versions: dict[str, str]
 
@@ -76,6 +77,7 @@ def resolve_identity(task: str, config: RunConfig) -> Identity:
             speaker_encoder_id(evaluation.speaker_encoder, evaluation.speaker_encoder_revision),
             evaluation.speaker_encoder_revision,
         ),
+        quality_model=quality_model_id(evaluation.quality_model),
         settings=settings_of(config),
         versions=pinned_versions(),
     )

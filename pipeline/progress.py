@@ -25,6 +25,7 @@ _TITLES = {
     "decode_codes": "decode",
     "transcribe": "transcribe",
     "embed_speaker": "compare voices",
+    "rate_quality": "rate quality",
     "commit": "commit",
 }
 

@@ -130,12 +130,13 @@ class GeneratedCodes:
     codes: npt.NDArray[np.uint16]  # [K, T]
     finish_reason: FinishReason
     seed: int
-    take: int = 0
+    engine_s: float = 0.0  # its share of the seconds that the engine worked
 
 
 CODES = pa.schema(
     [
         ("take", pa.int32()),
+        ("engine_s", pa.float64()),
         ("finish_reason", pa.string()),
         ("codes", pa.binary()),
         ("codes_shape", pa.list_(pa.int32())),  # [K, T]
@@ -168,7 +169,8 @@ class ErrorCounts:
 
 
 # What the evaluators heard. A score that could not be made is null, and `unscored_reason` says why: what
-# begins with "similarity: ", behind a "; " if there is more, is about the similarity, the rest about WER.
+# begins with "similarity: ", behind a "; " if there is more, is about the similarity, the rest about WER. It
+# also says why a clip without speech was shown to no transcriber: that one has the hypothesis "" and its WER.
 SCORES = pa.schema(
     [
         ("hypothesis", pa.string()),
@@ -186,17 +188,71 @@ SCORES = pa.schema(
         ("unscored_reason", pa.string()),
         ("transcriber", pa.string()),
         ("speaker_encoder", pa.string()),
+        ("quality_model", pa.string()),
         ("normalizer", pa.string()),
         ("protocol", pa.string()),
+        # of the texts: WER against what the reference says, 0 where that was read aloud
+        ("prompt_echo_wer", pa.float64()),
+        # of the transcriber, null where it does not say
+        ("language_heard", pa.string()),  # BCP-47, had it not been told
+        ("language_probability", pa.float64()),
+        ("no_speech_probability", pa.float64()),
+        ("avg_logprob", pa.float64()),  # nats per token
+        # of the speaker encoder, null for clips under 3.2 s: the least similar window of 1.6 s
+        ("similarity_window_min", pa.float64()),
+        # of the samples: frames of 20 ms are speech or not (pipeline/metrics/silence.py)
+        ("leading_silence_s", pa.float64()),  # all of a clip without speech
+        ("trailing_silence_s", pa.float64()),
+        ("speech_ratio", pa.float64()),
+        ("rms_dbfs", pa.float64()),
+        ("peak_dbfs", pa.float64()),
+        ("clipped_fraction", pa.float64()),
+        # of the speech without silence at its ends, over characters that are no whitespace
+        ("chars_per_s", pa.float64()),
+        ("length_ratio", pa.float64()),  # 1 is the reference's own pace
+        # ITU-T P.835, 1 to 5
+        ("dnsmos_ovrl", pa.float64()),
+        ("dnsmos_sig", pa.float64()),
+        ("dnsmos_bak", pa.float64()),
     ]
 )
+
+# What the gates made of a row. `take` is the one that counts, `takes` are all that were made.
+GATES = pa.schema(
+    [
+        ("gate", pa.string()),  # passed | warned | rejected, null for failed rows; `again` in takes/ only
+        ("gate_reasons", pa.list_(pa.string())),  # `code: detail` each, see metrics/gates.py
+        (
+            "takes",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("take", pa.int32()),
+                        ("seed", pa.int64()),
+                        ("status", pa.string()),
+                        ("error_code", pa.string()),
+                        ("wer", pa.float64()),
+                        ("cer", pa.float64()),
+                        ("similarity", pa.float64()),
+                        ("length_ratio", pa.float64()),
+                        ("duration_s", pa.float64()),
+                        ("engine_s", pa.float64()),
+                        ("finish_reason", pa.string()),
+                        ("reasons", pa.list_(pa.string())),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+TAKE_FIELDS = tuple(each.name for each in GATES.field("takes").type.value_type)
 
 FAULT = pa.schema(
     [("failed_stage", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())]
 )
 PROVENANCE = pa.schema(
     [
-        ("status", pa.string()),  # ok | failed
+        ("status", pa.string()),  # ok | failed | rejected
         ("model", pa.string()),  # id@revision
         ("codec", pa.string()),
     ]
@@ -205,7 +261,8 @@ _SHARD = pa.schema([("shard", pa.string())])
 _BUDGET = pa.schema([("max_new_frames", pa.int32())])
 # what the transcriber wrote down where the manifest has no ref_text
 _HEARD_PROMPT = pa.schema([("prompt_text_heard", pa.string())])
-_EMBEDDING = pa.schema([("prompt_embedding", pa.list_(pa.float32()))])
+# of the voice: its embedding, and the seconds from its first to its last speech
+_VOICE = pa.schema([("prompt_embedding", pa.list_(pa.float32())), ("prompt_speech_s", pa.float64())])
 
 
 def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
@@ -215,19 +272,22 @@ def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
 # ---- the rows of a shard, stage by stage
 
 PLANNED_ROW = _join(_SHARD, REQUEST, pa.schema([("prompt_id", pa.string())]), FAULT)
-SAMPLE_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _EMBEDDING, SAMPLE)
-GENERATED_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _EMBEDDING, _BUDGET, CODES)
+SAMPLE_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _VOICE, SAMPLE)
+GENERATED_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _VOICE, _BUDGET, CODES)
 UTTERANCE_ROW = _join(GENERATED_ROW, UTTERANCE)
-HEARD_ROW = _join(
-    UTTERANCE_ROW, pa.schema([SCORES.field(n) for n in ("hypothesis", "unscored_reason", "similarity")])
+_HEARD = (
+    *("hypothesis", "unscored_reason", "similarity", "similarity_window_min"),
+    *("language_heard", "language_probability", "no_speech_probability", "avg_logprob"),
+    *("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak"),
 )
+HEARD_ROW = _join(UTTERANCE_ROW, pa.schema([SCORES.field(name) for name in _HEARD]))
 SCORED_ROW = _join(UTTERANCE_ROW, SCORES, drop=frozenset({"prompt_embedding"}))
 # for people, who read from the left: which row, how it went, what was said and heard
 _FIRST = (
     *("utterance_id", "status", "wer", "cer", "similarity", "duration_s", "row"),
     *("target_text", "hypothesis", "unscored_reason", "error_code", "error_message"),
 )
-_MADE = _join(PROVENANCE, SCORED_ROW)
+_MADE = _join(PROVENANCE, SCORED_ROW, GATES)
 RESULT_ROW = _join(pa.schema([_MADE.field(name) for name in _FIRST]), _join(_MADE, drop=frozenset(_FIRST)))
 
 
@@ -237,6 +297,10 @@ def request_of(row: Mapping[str, Any]) -> SynthesisRequest:
 
 def is_failed(row: Mapping[str, Any]) -> bool:
     return row.get("failed_stage") is not None
+
+
+def count_failed(table: pa.Table) -> int:
+    return int(table.num_rows - table.column("failed_stage").null_count)
 
 
 def to_table(rows: list[Row], schema: pa.Schema) -> pa.Table:

@@ -78,15 +78,15 @@ def _read_shard(log: ShardLog, commit: Commit, columns: list[str] | None) -> pa.
     return table
 
 
-def write_audio_files(store: Store, table: pa.Table) -> list[str]:
-    """Writes `audio/<utterance_id>.flac` for every row that has audio; returns the keys.
+def write_audio_files(store: Store, table: pa.Table, folder: str = "audio") -> list[str]:
+    """Writes `<folder>/<utterance_id>.flac` for every row that has audio; returns the keys.
 
     Raises StorageError for an id that is not a plain file name.
     """
     keys = []
     for row in table.select(["utterance_id", "audio"]).to_pylist():
         if has_audio(row["audio"]):
-            keys.append(f"audio/{audio_file_name(row['utterance_id'])}")
+            keys.append(f"{folder}/{audio_file_name(row['utterance_id'])}")
             store.put(keys[-1], row["audio"]["bytes"])
     return keys
 

@@ -4,6 +4,8 @@ run.json              identity and fingerprint, created once
 plan/                 rows to shards                        (plan.py)
 samples/data, commit  packed ChatML samples                 (commit.py)
 data/, commit/        results                               (commit.py)
+takes/                rows that did not pass their gates, and their other takes (rounds.py)
+rejected/data, commit the best takes of rows that never passed, where the job says so
 audio/                optional, one file per utterance
 summary.json          counts and aggregates
 _SUCCESS              written last
@@ -17,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.commit import ShardLog
-from pipeline.config import ResourceConfig, RunConfig, config_from_dict, differences, fingerprint
+from pipeline.config import GatesConfig, ResourceConfig, RunConfig, config_from_dict, differences, fingerprint
 from pipeline.destination import open_destination
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.identity import Identity
@@ -30,6 +32,7 @@ class Run:
     store: Store
     config: RunConfig
     identity: Identity
+    take: int = 0  # of the rows in its plan; what is above 0 lies under `takes/` of the run itself
 
     @property
     def uri(self) -> str:
@@ -42,6 +45,25 @@ class Run:
     @property
     def samples(self) -> ShardLog:
         return ShardLog(self.store, prefix="samples")
+
+    @property
+    def waiting(self) -> ShardLog:
+        """First takes of shards with rows that get another."""
+        return ShardLog(self.store, prefix="takes/0")
+
+    @property
+    def rejected(self) -> ShardLog:
+        return ShardLog(self.store, prefix="rejected")
+
+    @property
+    def gates(self) -> GatesConfig:
+        """What this task judges by: sound that exists already gets no other take."""
+        gates = self.config.gates
+        return gates if self.identity.task == "speak" else replace(gates, max_takes=1)
+
+    def of_take(self, take: int) -> Run:
+        """The run, with its own plan and log, that speaks rows once more."""
+        return replace(self, store=open_store(f"{self.uri}/takes/{take}"), take=take)
 
 
 def open_run(uri: str, config: RunConfig, identity: Identity, manifest_uri: str) -> Run:

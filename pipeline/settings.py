@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 from pipeline.config import RunConfig
 
@@ -12,6 +13,7 @@ _SECTIONS = {
     "sampling": "how the model draws; a row's own seed, temperature, top_p and top_k come first",
     "check": "what is refused before anything is spent",
     "evaluation": "who listens to the results",
+    "gates": "what a take must be to pass, and what becomes of one that is not",
     "output": "how results are stored",
     "resources": "where and how fast, never what: may change from one start of a run to the next",
 }
@@ -32,7 +34,7 @@ MEANINGS = {
     },
     "sampling": {
         "seed": "rows without a seed derive theirs from it and their id",
-        "temperature": "above 0, at most 5",
+        "temperature": "above 0, at most 5; unset, here and below: what the checkpoint recommends",
         "top_p": "above 0, at most 1",
         "top_k": "1 or more",
     },
@@ -48,6 +50,24 @@ MEANINGS = {
         "transcriber_revision": "of a hub id: the commit, 40 hex digits",
         "speaker_encoder": "demo:resemblyzer, a WavLM folder or hub id, or none (no similarity)",
         "speaker_encoder_revision": "as transcriber_revision",
+        "quality_model": "dnsmos (opinion scores; needs voicemill[quality]), or none",
+    },
+    "gates": {
+        "max_wer": "word error rate, a fraction; of characters where a language does not part its words",
+        "max_cer": "character error rate, a fraction",
+        "min_similarity": "to the reference's voice",
+        "min_length_ratio": "duration over the one at the reference's pace",
+        "max_length_ratio": "as above",
+        "max_leading_silence_s": "seconds before the first sound",
+        "max_trailing_silence_s": "seconds after the last sound",
+        "min_speech_ratio": "share of the clip that is not silence",
+        "must_end": "by the model's own end of stream, not at the limit of its length",
+        "unscored_fails": "a limit on what could not be measured is a reason, too",
+        "max_takes": "a row that does not pass is spoken again, each time with the next derived seed",
+        "otherwise": "what becomes of a row whose takes all fail: warn (ok, with a warning), reject",
+        "all_takes": "speak max_takes takes of every row, and keep the best",
+        "keep_takes": "keep the audio of the takes that lost, under takes/",
+        "languages": "the limits of a language alone: a table [gates.languages.<BCP 47 tag>]",
     },
     "output": {
         "shard_rows": "rows that are committed in one step, 1 to 4096",
@@ -76,8 +96,17 @@ def settings_toml(config: RunConfig) -> str:
     lines: list[str] = []
     for section in dataclasses.fields(config):
         lines += [f"# {_SECTIONS[section.name]}", f"[{section.name}]"]
+        tables: list[str] = []
         for name, value in dataclasses.asdict(getattr(config, section.name)).items():
             lines.append(f"# {MEANINGS[section.name][name]}")
-            lines.append(f"# {name} =" if value is None else f"{name} = {json.dumps(value)}")
-        lines.append("")
+            if isinstance(value, dict):
+                for item, table in value.items():
+                    tables += [f"[{section.name}.{name}.{item}]", *(_line(n, v) for n, v in table.items())]
+            else:
+                lines.append(_line(name, value))
+        lines += [*tables, ""]
     return "\n".join(lines)
+
+
+def _line(name: str, value: Any) -> str:
+    return f"# {name} =" if value is None else f"{name} = {json.dumps(value)}"

@@ -6,7 +6,7 @@ beforehand.py, then session: plan_rows -> encode_voices -> speak_shards | score_
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,14 +21,18 @@ from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import RowError, StorageError
 from pipeline.identity import Identity, check_parts, resolve_identity
 from pipeline.metrics.aggregate import summarise
+from pipeline.metrics.takes import summarise_takes
 from pipeline.plan import PlannedShard, extend_plan, planned_prompts, planned_shards, remaining_shards
 from pipeline.progress import Progress
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import Row, to_table
 from pipeline.results import LIGHT_COLUMNS, iter_results, result_schema
-from pipeline.run import Run, open_run
+from pipeline.rounds import Again, WaitingRows, planned_again, reasons_of, remove_takes, waiting_shards
+from pipeline.run import Run, open_run, read_run
 from pipeline.storage import open_store
 from pipeline.views import say
+
+_SPEAKING = ("pack_sample", "generate_codes", "decode_codes")
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,39 @@ def pack_shards(session: Session) -> dict[str, Any]:
 
 
 def speak_shards(session: Session) -> None:
-    _to_results(flow.speak, session, ["pack_sample", "generate_codes", "decode_codes"])
+    """Speaks what is planned; what does not pass its gates again, in rounds."""
+    _to_results(flow.speak, session, _SPEAKING)
+    if shards := waiting_shards(session.run):
+        _speak_again(session, shards)
+
+
+def _speak_again(session: Session, shards: list[str]) -> None:
+    run, console = session.run, session.console
+    rows = WaitingRows(run, shards)
+    for take in range(1, run.gates.max_takes):
+        if not (again := rows.again()):
+            break
+        say(
+            console,
+            f"take {take + 1} of {run.gates.max_takes}: {_times(len(again), 'row')} again{_because(again)}",
+        )
+        this = run.of_take(take)
+        extend_plan(this.store, planned_again(again, take), run.config.output.shard_rows, _speech_s)
+        _to_results(flow.speak, replace(session, run=this), _SPEAKING)
+        rows.hear(take)
+    left = rows.never_passed()
+    say(console, f"gates: {_times(len(left), 'row')} of {rows.count} still do not pass{_because(left)}")
+    for _ in flow.settle(run, {shard: rows.places(shard) for shard in shards}):
+        pass
+
+
+def _because(rows: Sequence[Again]) -> str:
+    reasons = reasons_of(rows)
+    return f" ({reasons})" if reasons else ""
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def score_shards(session: Session) -> None:
@@ -114,22 +150,34 @@ def finish(session: Session) -> dict[str, Any]:
         raise StorageError(f"{run.uri}: {len(missing)} shards are not committed; run the same command again")
     if run.results.success() is None:
         run.results.remove_orphans()
+        run.rejected.remove_orphans()
         summary = summarise_run(run.uri)
         run.store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
         commits = list(run.results.commits())
         run.results.mark_success({"shards": len(commits), "rows": sum(commit.rows for commit in commits)})
+        if not run.gates.keep_takes:
+            remove_takes(run)
     summary = json.loads(run.store.get("summary.json"))
     return dict(summary)
 
 
 def summarise_run(uri: str) -> dict[str, Any]:
-    rows = (row for table in iter_results(uri, LIGHT_COLUMNS) for row in table.to_pylist())
-    return summarise(rows)
+    def rows(columns: list[str]) -> Iterator[Row]:
+        return (row for table in iter_results(uri, columns) for row in table.to_pylist())
+
+    engine_s = sum(take["engine_s"] or 0.0 for row in rows(["takes"]) for take in row["takes"] or ())
+    judged = rows(["gate", "takes", "take", "language", "gate_reasons"])
+    return summarise(rows(LIGHT_COLUMNS)) | {
+        "gates": summarise_takes(judged),
+        "work": {"engine_seconds": engine_s, "device": read_run(uri)["identity"]["device"]},
+    }
 
 
-def _to_results(graph: Callable[[flow.Work], Iterator[Row]], session: Session, stages: list[str]) -> None:
+def _to_results(graph: Callable[[flow.Work], Iterator[Row]], session: Session, stages: Sequence[str]) -> None:
     run = session.run
-    planned, todo = planned_shards(run.store), remaining_shards(run.results)
+    waiting = run.waiting.committed_shards() if not run.take else set()
+    planned = planned_shards(run.store)
+    todo = [shard for shard in remaining_shards(run.results) if shard.name not in waiting]
     if len(todo) < len(planned):
         left, rows = (sum(shard.rows for shard in shards) for shards in (todo, planned))
         say(session.console, f"{rows - left} of {rows} rows are committed already")
@@ -137,8 +185,10 @@ def _to_results(graph: Callable[[flow.Work], Iterator[Row]], session: Session, s
         run.results.write_shard(empty.name, to_table([], result_schema()), "empty", {"failed": 0})
     todo = [shard for shard in todo if shard.rows]
     evaluation = run.config.evaluation
+    stages = list(stages)
     stages += ["transcribe"] * (evaluation.transcriber != "none")
     stages += ["embed_speaker"] * (evaluation.speaker_encoder != "none")
+    stages += ["rate_quality"] * (evaluation.quality_model != "none")
     _walk(graph, session, todo, [*stages, "commit"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
@@ -72,22 +72,19 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
     """Where everything is, and the run in a few numbers with what they were made by."""
     record = read_run(uri)
     identity = record["identity"]
-    wer, similarity = summary["wer"], summary["similarity"]
+    similarity = summary["similarity"]
     codes: Counter[str] = Counter()
     for stage in summary["failures"].values():
         codes.update(stage)
     heard_by, compared_by = identity["transcriber"], identity["speaker_encoder"]
     lines = [
-        ("rows", f"{summary['ok']} ok, {summary['failed']} failed{_by_code(codes)}"),
+        ("rows", f"{_rows(summary)}{_by_code(codes)}"),
+        ("gates", _takes(summary.get("gates"))),
         ("speech", duration(summary["audio_seconds"])),
-        (
-            "WER",
-            f"{_number(wer['macro'], 3)} mean of rows, {_number(wer['micro'], 3)} over all words "
-            f"({wer['rows']} rows{_missing(summary, 'wer')}; heard by {heard_by})",
-        ),
+        *_error_rates(summary, heard_by),
         (
             "similarity",
-            f"{_number(similarity['mean'], 3)} mean "
+            f"{_number(similarity['mean'], 3)}{_interval(similarity['interval'])} mean "
             f"({similarity['rows']} rows{_missing(summary, 'similarity')}; {compared_by})",
         ),
         ("model", identity["model"]),
@@ -96,10 +93,46 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
         ("summary", f"{uri}/summary.json"),
     ]
     if record["settings"]["output"]["audio_files"]:
-        lines[6] = ("audio", f"{uri}/audio/<id>.flac, and in the same Parquet files")
+        at = [name for name, _ in lines].index("audio")
+        lines[at] = ("audio", f"{uri}/audio/<id>.flac, and in the same Parquet files")
     _print_facts(console, lines)
     if identity["model"].startswith(STANDIN_NAME):
         console.print(f"note: {STANDIN_NOTE}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _rows(summary: dict[str, Any]) -> str:
+    rejected = f", {summary['rejected']} rejected" if summary["rejected"] else ""
+    return f"{summary['ok']} ok{rejected}, {summary['failed']} failed"
+
+
+def _takes(gates: dict[str, Any] | None) -> str:
+    """`36 passed at once, 4 repaired by another take, 1 with a warning (wer 1)`."""
+    if gates is None:
+        return "no row was spoken"
+    told = [f"{gates['passed_first']} passed at once"]
+    told += [f"{gates['repaired']} repaired by another take"] * bool(gates["repaired"])
+    told += [f"{gates['warned']} with a warning"] * bool(gates["warned"])
+    told += [f"{gates['rejected']} rejected"] * bool(gates["rejected"])
+    return ", ".join(told) + _by_code(gates["reasons_never_passed"])
+
+
+def _error_rates(summary: dict[str, Any], heard_by: str) -> list[tuple[str, str]]:
+    """WER of the rows in languages that part their words, CER of the others; WER if there are neither."""
+    units = [("WER", "wer", "words"), ("CER", "cer", "characters")]
+    told = [unit for unit in units if summary[unit[1]]["rows"]] or units[:1]
+    lines = []
+    for name, key, of in told:
+        rates = summary[key]
+        mean = f"{_number(rates['macro'], 3)}{_interval(rates['intervals']['macro'])} mean of rows"
+        over = f"{_number(rates['micro'], 3)} over all {of}"
+        lines.append(
+            (name, f"{mean}, {over} ({rates['rows']} rows{_missing(summary, key)}; heard by {heard_by})")
+        )
+    return lines
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f" [{ends[0]:.3f}-{ends[1]:.3f}]"
 
 
 def _missing(summary: dict[str, Any], metric: str) -> str:
@@ -122,6 +155,7 @@ def print_status(console: Console, uri: str) -> None:
     packed = ShardLog(store, prefix="samples").committed_shards()
     identity = record["identity"]
     failed = sum(commit.extra["failed"] for commit in commits)
+    rejected = sum(commit.extra.get("rejected", 0) for commit in commits)
     packs = f"{len(packed)} packed, " if identity["task"] == "speak" else ""
     lines = [
         ("run", uri),
@@ -133,6 +167,7 @@ def print_status(console: Console, uri: str) -> None:
         ("shards", f"{len(shards)} planned, {packs}{len(commits)} committed"),
         ("rows", f"{sum(s.rows for s in shards)} planned, {sum(c.rows for c in commits)} committed"),
         ("failed", f"{failed}{_by_code(_failure_codes(uri) if failed else {})}"),
+        ("rejected", str(rejected)),
         ("whole", "yes" if store.exists("_SUCCESS") else "no: the same command again finishes it"),
     ]
     _print_facts(console, lines)
@@ -157,7 +192,7 @@ def print_results(
     read_run(uri)
     table = read_results(uri, None if all_columns else LIGHT_COLUMNS)
     if only_failed:
-        table = table.filter(pc.equal(table.column("status"), "failed"))
+        table = table.filter(pc.not_equal(table.column("status"), "ok"))
     if format == "table":
         table = table.select(_SHORT_COLUMNS)
     if format == "table" and output is None and console.is_terminal:

@@ -17,9 +17,10 @@ LAYERS = [
     {"pipeline.flow"},
     {"pipeline.report"},
     {"pipeline.beforehand", "pipeline.views", "pipeline.progress"},
-    {"pipeline.actors"},
+    {"pipeline.actors", "pipeline.tasks"},
     {"pipeline.board"},
     {
+        "pipeline.rounds",
         "pipeline.run",
         "pipeline.plan",
         "pipeline.preflight",

@@ -7,13 +7,17 @@ import pytest
 import soundfile
 
 from pipeline.audio import (
+    FLOOR_DBFS,
     MAX_CHANNELS,
     Waveform,
     can_resample,
+    clipped_fraction,
     decode_audio,
     encode_flac,
     from_int16,
+    peak_dbfs,
     resample,
+    rms_dbfs,
     to_int16,
 )
 from pipeline.errors import RowError
@@ -109,3 +113,17 @@ def test_flac_is_16_bit_and_clips_beyond_full_scale() -> None:
 def test_int16_and_back() -> None:
     whole = np.arange(-32767, 32768, dtype=np.int16)
     assert np.array_equal(to_int16(from_int16(whole)), whole)
+
+
+def test_levels_by_hand() -> None:
+    # a sine of amplitude A has the RMS A / sqrt 2: 0.1 is -20 dBFS, less 3.01
+    tone = 0.1 * sine(440, 16_000)
+    assert rms_dbfs(tone) == pytest.approx(-23.0103, abs=1e-3)
+    assert rms_dbfs(tone + 0.5) == pytest.approx(-23.0103, abs=1e-3), "an offset is no sound"
+    assert peak_dbfs(np.array([0.01, -0.1, 0.05], np.float32)) == pytest.approx(-20.0, abs=1e-4)
+    assert rms_dbfs(np.zeros(10, np.float32)) == peak_dbfs(np.zeros(0, np.float32)) == FLOOR_DBFS == -120.0
+
+
+def test_samples_at_full_scale_are_clipped_ones() -> None:
+    assert clipped_fraction(np.array([1.0, -1.0, 0.9991, 0.998, 0.0], np.float32)) == 3 / 5
+    assert clipped_fraction(np.zeros(0, np.float32)) == 0.0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config import RunConfig, config_from_dict, differences, fingerprint, load_config
+from pipeline.config import Limits, RunConfig, config_from_dict, differences, fingerprint, load_config
 from pipeline.errors import ConfigError
 
 
@@ -71,4 +71,33 @@ def test_fingerprint_follows_content_not_order() -> None:
 
 def test_differences_name_the_leaves() -> None:
     old, new = RunConfig().to_dict(), load_config(None, ["sampling.top_p=0.5"]).to_dict()
-    assert differences(old, new) == [("sampling.top_p", 0.95, 0.5)]
+    assert differences(old, new) == [("sampling.top_p", None, 0.5)]
+
+
+def test_limits_of_languages_are_tables_in_a_table() -> None:
+    toml = b"[gates]\nmax_wer = 0.3\n[gates.languages.zh]\nmax_cer = 0.2\nmust_end = false\n"
+    config = load_config(toml, ["gates.languages.pt-BR.max_wer=0.1", "gates.max_takes=3"])
+    gates = config.gates
+    assert (gates.max_wer, gates.max_takes, gates.otherwise) == (0.3, 3, "warn")
+    assert gates.languages == {"zh": Limits(max_cer=0.2, must_end=False), "pt-BR": Limits(max_wer=0.1)}
+    assert config_from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("gates.languages=zh", "gates.languages must be a table of tables"),
+        ("gates.languages.zh.max_war=1", "unknown setting gates.languages.zh.max_war; did you mean max_"),
+        ("gates.languages.zh.max_takes=1", "unknown setting gates.languages.zh.max_takes"),
+        ("gates.languages.zh=0.3", r"\[gates.languages.zh\] must be a table"),
+        ("gates.max_takes=0", "gates.max_takes = 0: must be 1 to 100"),
+    ],
+)
+def test_what_is_wrong_with_gates(assignment: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(None, [assignment])
+
+
+def test_a_setting_is_no_table() -> None:
+    with pytest.raises(ConfigError, match="max_wer is a setting"):
+        load_config(None, ["gates.max_wer=0.3", "gates.max_wer.zh=0.2"])

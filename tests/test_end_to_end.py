@@ -36,7 +36,12 @@ from pipeline.storage import open_store
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 VOICES = Path(__file__).parents[1] / "manifests" / "voices"
 CACHE = tempfile.mkdtemp(prefix="voicemill-test-prompts-")  # voices are encoded once for all these runs
-SETTINGS = ["output.shard_rows=4", "resources.num_cpus=2", f"resources.prompt_cache={CACHE}"]
+SETTINGS = [
+    "model.checkpoint=standin",
+    "output.shard_rows=4",
+    "resources.num_cpus=2",
+    f"resources.prompt_cache={CACHE}",
+]
 CONFIG = load_config(None, SETTINGS)
 
 

@@ -70,7 +70,7 @@ def test_references_are_relative_to_the_manifest_and_read_once(
 
     read: list[str] = []
     load = module.load_prompt
-    monkeypatch.setattr(module, "load_prompt", lambda uri, limit: read.append(uri) or load(uri, limit))
+    monkeypatch.setattr(module, "load_prompt", lambda uri, *rest: read.append(uri) or load(uri, *rest))
     rows, preflight = rows_of(manifest)
     list(preflight.rows())
     assert sorted(read) == [str(tmp_path / "v" / "a.flac"), str(tmp_path / "v" / "copy.flac")]

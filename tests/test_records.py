@@ -33,7 +33,7 @@ def test_a_record_and_its_schema_have_the_same_fields(record: type, schema: pa.S
     ("record", "schema", "flattened"),
     [
         (records.ChatMLSample, records.SAMPLE, {"audio_ids_shape", "label_audio_shape"}),
-        (records.GeneratedCodes, records.CODES, {"codes_shape", "codes_dtype", "codes_sha256"}),
+        (records.GeneratedCodes, records.CODES, {"take", "codes_shape", "codes_dtype", "codes_sha256"}),
     ],
 )
 def test_what_arrays_need_beside_them_is_all_that_a_schema_adds(

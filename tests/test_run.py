@@ -24,6 +24,7 @@ def identity(config: RunConfig = RunConfig()) -> Identity:  # noqa: B008
         evaluator_devices="cpu, cpu",
         transcriber="t@1",
         speaker_encoder="s@1",
+        quality_model="none",
         settings=settings_of(config),
         versions=pinned_versions(),
     )

@@ -18,3 +18,10 @@ def test_the_job_file_says_what_each_setting_means() -> None:
     lines = text.splitlines()
     assert lines[lines.index("top_k = 7") - 1] == f"# {MEANINGS['sampling']['top_k']}"
     assert "# revision =" in lines, "an unset one is shown, too"
+
+
+def test_limits_of_a_language_are_a_table_of_the_job_file() -> None:
+    config = load_config(None, ["gates.languages.zh.max_cer=0.2", "gates.languages.pt-BR.min_similarity=0.5"])
+    text = settings_toml(config)
+    assert "\n[gates.languages.zh]\n" in text
+    assert config_from_dict(tomllib.loads(text)) == config

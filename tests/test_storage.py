@@ -18,6 +18,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
+from pipeline.local_files import temporary_file
 from pipeline.storage import ObjectMissing, Store, open_store
 
 
@@ -212,7 +213,7 @@ def test_a_failed_replacement_leaves_the_old_object(tmp_path: Path, monkeypatch:
 def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     store.put("commit/a", b"")
-    with storage._temporary(tmp_path / "commit" / "b", b"half"):
+    with temporary_file(tmp_path / "commit" / "b", b"half"):
         assert len(os.listdir(tmp_path / "commit")) == 2
         assert list(store.list()) == ["commit/a"]
 

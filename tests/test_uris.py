@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import RowError
-from pipeline.uris import complaint, parent_uri, resolve_uri
+from pipeline.uris import complaint, has_secrets, is_bucket_path, parent_uri, resolve_uri, shown
 
 # RFC 3986 §5.4.1 and §5.4.2: base http://a/b/c/d;p?q, reference, result
 RFC_3986 = [
@@ -91,3 +93,60 @@ def test_complaints_are_one_line_and_keep_secrets() -> None:
     assert complaint("http://u:hush@host/x?sig=hush", error, "wait") == (
         "http://host/x: ValueError: GET https://host/x failed for 's3://bucket/x'; wait"
     )
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("https://host/a.wav?X-Amz-Signature=hush", "https://host/a.wav"),
+        ("HTTPS://u:hush@host:8443/a.wav#hush", "HTTPS://host:8443/a.wav"),
+        ("https://token-hush@host/a.wav", "https://host/a.wav"),
+        ("https://[::1]:80/a.wav?sig=hush", "https://[::1]:80/a.wav"),
+        ("s3://AKIA:hu/sh+@bucket/a.wav", "s3://bucket/a.wav"),
+        ("http://u:hu/sh?x@host/a.wav", "http://host/a.wav"),
+        ("s3://bucket/a.wav?versionId=hush", "s3://bucket/a.wav"),
+        (" https://u:hush@host/a?sig=hush", " https://host/a"),
+        ("zip://a.wav::https://u:hush@host/a.zip?sig=hush", "zip://a.wav::https://host/a.zip"),
+        # and what is no secret stays
+        ("https://host/@someone/a.wav", "https://host/@someone/a.wav"),
+        ("abfs://container@account.dfs.core.windows.net/a", "abfs://container@account.dfs.core.windows.net/a"),
+        ("s3://bucket/run/data.parquet#7", "s3://bucket/run/data.parquet#7"),
+        ("/data/who?.wav", "/data/who?.wav"),
+        ("file:///data/a@b:c@d.wav", "file:///data/a@b:c@d.wav"),
+    ],
+)
+def test_shown(uri: str, expected: str) -> None:
+    assert shown(uri) == expected
+    assert has_secrets(uri) == (uri != expected)
+
+
+# 12 characters, so that none is found in a message by chance; all that RFC 3986 lets a password hold, and
+# the slash of AWS's keys, though not behind what reads as a port (`host:80/`)
+SECRETS = st.from_regex(r"[a-zA-Z][abcXYZ0189/+=!$&'()*,;~._%-]{11,40}", fullmatch=True)
+QUERY_SECRETS = st.text("abcXYZ0189+!$'()*,~-._%/:@", min_size=12, max_size=40)
+
+
+@given(SECRETS, QUERY_SECRETS, st.sampled_from(["http", "https", "s3", "gs", "az"]), st.data())
+def test_no_message_repeats_a_secret(password: str, signature: str, scheme: str, data: st.DataObject) -> None:
+    uri = f"{scheme}://AKIDEXAMPLE:{password}@bucket.example/a.wav?X-Amz-Signature={signature}&x=1"
+    said = data.draw(
+        st.sampled_from(
+            [f"GET {uri} failed", f"({uri})", repr(uri), f"ClientError: /a.wav?X-Amz-Signature={signature}&x=1",
+             f"user 'AKIDEXAMPLE:{password}' refused", f"<{uri}>: bad", f"redirected to {uri}\nand back"]
+        )
+    )  # fmt: skip
+    errors = [ValueError(said), OSError(5, said), FileNotFoundError(2, said, uri), KeyError(said)]
+    for error in errors:
+        told = complaint(uri, error, "wait")
+        assert password not in told
+        assert signature not in told
+        assert "\n" not in told
+        assert told.startswith(f"{scheme}://bucket.example/a.wav: ")
+    assert password not in shown(uri)
+    assert signature not in shown(f"chain://x::{uri}")
+    assert has_secrets(uri)
+
+
+def test_a_bucket_with_credentials_is_no_place_for_a_run() -> None:
+    assert not is_bucket_path("AKIA:hush@bucket/run")
+    assert is_bucket_path("bucket/run@home")

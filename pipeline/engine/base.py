@@ -33,13 +33,18 @@ class GenerationItem:
     top_k: int | None = None
 
 
+def over(default: Sampling, temperature: float | None, top_p: float | None, top_k: int | None) -> Sampling:
+    """What is given, else the default's."""
+    return Sampling(
+        default.temperature if temperature is None else temperature,
+        default.top_p if top_p is None else top_p,
+        default.top_k if top_k is None else top_k,
+    )
+
+
 def sampling_of(item: GenerationItem, default: Sampling) -> Sampling:
     """The row's own settings over the engine's."""
-    return Sampling(
-        default.temperature if item.temperature is None else item.temperature,
-        default.top_p if item.top_p is None else item.top_p,
-        default.top_k if item.top_k is None else item.top_k,
-    )
+    return over(default, item.temperature, item.top_p, item.top_k)
 
 
 class Engine(Protocol):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.engine.base import Sampling
 from pipeline.engine.chat_prompt import PromptFormat, PromptStyle, SemanticMode
 from pipeline.engine.model_files import locate, read_config
 from pipeline.errors import CheckpointError
@@ -24,6 +26,7 @@ class Checkpoint:
     model: Any
     prompt_format: PromptFormat
     semantic: SemanticPathway | None
+    sampling: Sampling  # what its makers recommend
     notes: tuple[str, ...]
 
     @property
@@ -83,8 +86,29 @@ def load_checkpoint(
         model=model,
         prompt_format=prompt_format,
         semantic=_load_semantic(files.folder, prompt_format, model),
+        sampling=recommended_sampling(files.folder),
         notes=_notes(files.folder, prompt_format),
     )
+
+
+def recommended_sampling(folder: Path) -> Sampling:
+    """`temperature`, `top_p` and `top_k` of a checkpoint's generation_config.json; what it lacks is ours.
+
+    Raises CheckpointError for a file that cannot be read.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return Sampling()
+    try:
+        said = json.loads(path.read_text("utf-8"))
+        given = {name: said[name] for name in ("temperature", "top_p", "top_k") if said.get(name) is not None}
+        found = Sampling(**given)
+        sane = 0 < found.temperature <= 5 and 0 < found.top_p <= 1 and found.top_k >= 0
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if not sane:
+        raise CheckpointError(f"{path}: temperature, top_p or top_k is out of range: {given}")
+    return found
 
 
 def _load_semantic(folder: Path, prompt_format: PromptFormat, model: Any) -> SemanticPathway | None:

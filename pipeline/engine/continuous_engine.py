@@ -7,6 +7,7 @@ checkpoint and the number of slots, and on nothing else: not on its mates, its o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -45,6 +46,7 @@ class _Row:
 class _Speaking:
     row: _Row
     since_block: int
+    since_share: float
     reach: int  # the furthest position that its last step can have touched
 
 
@@ -68,7 +70,7 @@ class ContinuousEngine:
         ignore_eos: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or checkpoint.sampling
         self.counters = Counters()
         prompt_format, device = checkpoint.prompt_format, checkpoint.device
         positions = prompt_format.max_positions
@@ -104,6 +106,7 @@ class ContinuousEngine:
         self._speaking: dict[int, _Speaking] = {}
         self._free = list(reversed(range(self.num_slots)))
         self._block = 0
+        self._share_s = 0.0  # seconds of work, each divided by the rows that were being spoken
         self._tickets = count()
 
     def generate(self, items: Sequence[GenerationItem]) -> Iterator[GeneratedCodes]:
@@ -184,6 +187,7 @@ class ContinuousEngine:
             ) from error
 
     def _advance(self) -> list[tuple[int, GeneratedCodes]]:
+        began = time.perf_counter()
         self._admit()
         if not self._speaking:
             return []
@@ -197,6 +201,7 @@ class ContinuousEngine:
             max(_top_k(speaking.row.sampling) for speaking in self._speaking.values()),
         )
         self.counters.steps += self._stepper.steps
+        self._share_s += (time.perf_counter() - began) / len(self._speaking)
         if flags is None:
             return []
         ended = [
@@ -227,17 +232,18 @@ class ContinuousEngine:
             ]
         )
         for slot, row in rows.items():
-            self._speaking[slot] = _Speaking(row, self._block + 1, row.prompt.length - 1)
+            self._speaking[slot] = _Speaking(row, self._block + 1, self._share_s, row.prompt.length - 1)
 
     def _retire(self, slot: int, num_frames: int) -> tuple[int, GeneratedCodes]:
-        row = self._speaking.pop(slot).row
+        speaking = self._speaking.pop(slot)
+        row, engine_s = speaking.row, self._share_s - speaking.since_share
         frames = self._stepper.spoken(slot, num_frames)
         self._free.append(slot)
         self.counters.rows += 1
         self.counters.frames += num_frames - 1
         codes, ended = codes_of_frames(frames, self._slots.stream_bos, self._slots.stream_eos)
         reason: FinishReason = "eos" if ended else "length"
-        return row.ticket, GeneratedCodes(row.item.utterance_id, codes, reason, row.item.seed)
+        return row.ticket, GeneratedCodes(row.item.utterance_id, codes, reason, row.item.seed, engine_s)
 
 
 def _top_k(sampling: Sampling) -> int:

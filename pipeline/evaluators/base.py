@@ -1,4 +1,4 @@
-"""The listeners' protocols: one that writes down what was said, one that measures who said it."""
+"""The listeners' protocols: what was said, who said it, how good it sounds."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audio import Waveform
+from pipeline.metrics.silence import SILENCE_DBFS, speech_frames
 
-# Under this level there is nothing to hear; asked all the same, Whisper answers "thank you" and
-# Resemblyzer NaN. 16-bit rounding noise lies at -98 dBFS, the quietest usable speech above -60.
-SILENCE_DBFS = -70.0
 _SILENCE_POWER: float = 10.0 ** (SILENCE_DBFS / 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was heard ("" for silence), or None and why nobody listened."""
+    """What was heard, or None and why nobody listened; "" and a reason where there was no speech to show.
+
+    The rest is None where the transcriber does not say it. `language` (BCP-47) is the one it would have
+    chosen unasked, `language_probability` its share among all languages. `no_speech_probability` and
+    `avg_logprob` (nats per token, the end token included) are Whisper's (Radford et al. 2022, section 4.5).
+    """
 
     text: str | None
     unscored_reason: str | None = None
+    language: str | None = None
+    language_probability: float | None = None
+    no_speech_probability: float | None = None
+    avg_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +38,15 @@ class SpeakerEmbedding:
 
     vector: npt.NDArray[np.float32] | None
     unscored_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QualityScores:
+    """Opinion scores of ITU-T P.835, 1 (bad) to 5: the whole, the speech signal, the background noise."""
+
+    overall: float
+    signal: float
+    background: float
 
 
 class Transcriber(Protocol):
@@ -53,6 +69,30 @@ class SpeakerEncoder(Protocol):
 
     def embed(self, waveforms: Sequence[Waveform]) -> list[SpeakerEmbedding]:
         """One embedding per waveform (any sample rate), in their order."""
+
+
+class QualityModel(Protocol):
+    """Opinion scores without a listener. No gate: digital silence, too, gets a middling score."""
+
+    @property
+    def id(self) -> str:
+        """Model and revision, as for `Transcriber`."""
+
+    def rate(self, waveforms: Sequence[Waveform]) -> list[QualityScores | None]:
+        """The scores of each waveform (any sample rate), in their order; None without any speech."""
+
+
+def without_speech(waveform: Waveform) -> Transcript | None:
+    """The transcript of a clip that no transcriber is shown, None for one with speech.
+
+    Silence and steady noise are where transcribers invent; a clip without speech is a fault of the speech,
+    heard as nothing (a WER of 1), not one of the hearing.
+    """
+    if is_silent(waveform):
+        return Transcript("", f"silent: under {SILENCE_DBFS:g} dBFS")
+    if not speech_frames(waveform).any():
+        return Transcript("", "silent: no speech in the sound, which is steady, or shorter than a syllable")
+    return None
 
 
 def is_silent(waveform: Waveform) -> bool:

@@ -54,15 +54,16 @@ def refuse_missing_weights(spec: str, kind: str, loading_info: dict[str, Any]) -
         )
 
 
-def package_version(package: str) -> str:
-    """The installed version of a package of the `demo` extra. Raises CheckpointError where there is none."""
+def package_version(package: str, spec: str | None = None, extra: str = "demo") -> str:
+    """The installed version of a package of an extra. Raises CheckpointError where there is none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError as error:
-        raise missing_package(package) from error
+        raise missing_package(package, spec, extra) from error
 
 
-def missing_package(package: str) -> CheckpointError:
+def missing_package(package: str, spec: str | None = None, extra: str = "demo") -> CheckpointError:
+    """The error for an evaluator (`demo:<package>` unless named) whose extra is not installed."""
     return CheckpointError(
-        f"demo:{package.lower()} needs the package {package}: pip install 'voicemill[demo]'"
+        f"{spec or f'demo:{package.lower()}'} needs the package {package}: pip install 'voicemill[{extra}]'"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.audio import Waveform, resample, to_int16
-from pipeline.evaluators.base import Transcript, is_silent, primary_subtag
+from pipeline.evaluators.base import Transcript, primary_subtag, without_speech
 from pipeline.evaluators.checkpoints import missing_package, package_version
 
 _SAMPLE_RATE = 16_000
@@ -31,8 +31,8 @@ class PocketsphinxTranscriber:
     def _one(self, waveform: Waveform, language: str) -> Transcript:
         if primary_subtag(language) != "en":
             return Transcript(None, "demo:pocketsphinx hears English only")
-        if is_silent(waveform):
-            return Transcript("")
+        if (silent := without_speech(waveform)) is not None:
+            return silent
         # noise statistics and cepstral means outlive an utterance: new ones, or a clip's text
         # would depend on the clips before it
         self._decoder.reinit_feat()

@@ -6,64 +6,22 @@ right everywhere (reference/evaluation.md, section 6): a limit that is None does
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.config import GatesConfig, Limits
 from pipeline.metrics.normalizers import normalizer_for
+from pipeline.records import is_failed
 
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What passes: rates and ratios are fractions, both ends included, None for no limit.
-
-    `max_wer` is of the language's unit: where characters are the words (zh, ja, ko, th) it limits the CER, as
-    Seed-TTS calls it, unless `max_cer` is given. `length_ratio` is the duration over the one expected
-    (`length_ratio`). `finish_reasons` are those that pass; empty lets all. `unscored_fails` makes a limit on
-    a value that the row lacks a reason: by default it is none, since another take will not teach the
-    transcriber its language.
-    """
-
-    max_wer: float | None = None
-    max_cer: float | None = None
-    min_similarity: float | None = None
-    min_length_ratio: float | None = None
-    max_length_ratio: float | None = None
-    max_leading_silence_s: float | None = None
-    max_trailing_silence_s: float | None = None
-    min_speech_ratio: float | None = None
-    finish_reasons: frozenset[str] = frozenset({"eos"})
-    unscored_fails: bool = False
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name.startswith(("min_", "max_")) and value is not None and not math.isfinite(value):
-                raise ConfigError(f"gates.{each.name}: {value} is no limit; give a number or leave it out")
-        low, high = self.min_length_ratio, self.max_length_ratio
-        if low is not None and high is not None and low > high:
-            raise ConfigError(f"gates.min_length_ratio: {low} is over max_length_ratio, {high}")
-
-
-@dataclass(frozen=True, slots=True)
-class GateLimits:
-    """Limits by language: the whole tag first (`pt-BR`), then its primary subtag, then the default.
-
-    A language's limits stand alone; nothing of the default is mixed in.
-    """
-
-    default: Limits = field(default_factory=Limits)
-    languages: Mapping[str, Limits] = field(default_factory=dict)
-
-    def of(self, language: str) -> Limits:
-        """The limits of a BCP-47 tag, whatever its case, with - or _."""
-        by_tag = {_tag(name): limits for name, limits in self.languages.items()}
-        tag = _tag(language)
-        return by_tag.get(tag, by_tag.get(tag.split("-")[0], self.default))
+def limits_of(gates: GatesConfig, language: str | None) -> Limits:
+    """Of a BCP-47 tag, whatever its case, with - or _: the whole tag's (`pt-BR`), its primary subtag's, else
+    everybody's."""
+    by_tag = {_tag(name): limits for name, limits in gates.languages.items()}
+    tag = _tag(language or "und")
+    return by_tag.get(tag, by_tag.get(tag.split("-")[0], gates))
 
 
 # column, limit, whether it is an upper one; the order is that of the reasons
@@ -84,13 +42,12 @@ def gate(row: Row, limits: Limits) -> tuple[str, ...]:
 
     A failed row has the one reason `failed: <error_code>`. A value that is not a number never passes.
     """
-    if row.get("failed_stage") is not None or row.get("status") == "failed":
+    if is_failed(row):
         return (f"failed: {row.get('error_code') or 'unknown'}",)
     reasons = []
-    if limits.finish_reasons and row.get("finish_reason") not in limits.finish_reasons:
-        said = row.get("finish_reason")
-        if said is not None or limits.unscored_fails:
-            reasons.append(f"finish_reason: {said or 'unknown'}")
+    ended = row.get("finish_reason") or ("unknown" if limits.unscored_fails else "eos")
+    if limits.must_end and ended != "eos":
+        reasons.append(f"finish_reason: {ended}")
     by_char = normalizer_for(row.get("language") or "und").unit == "char"
     for column, name, upper in _CHECKS:
         limit = getattr(limits, name)

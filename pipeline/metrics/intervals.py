@@ -1,4 +1,4 @@
-"""Aggregates with intervals: what a set of this size can and cannot say.
+"""Intervals: what a set of this size can and cannot say.
 
 Rows of one voice fail together, so the bootstrap draws whole voices (blocked; Liu and Peng 2019,
 arXiv 1912.09508) and takes percentiles.
@@ -6,9 +6,8 @@ arXiv 1912.09508) and takes percentiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -45,63 +44,6 @@ class Interval:
     high: float | None
 
 
-@dataclass(frozen=True)
-class Resample:
-    """Voices drawn with replacement, `times` [R, V], seen as the rows of sorted rates [n]."""
-
-    times: Ints
-    rates: Floats
-    errors: Ints
-    units: Ints
-    voice_of: Ints
-
-    @cached_property
-    def _weights(self) -> Floats:
-        return self.times.astype(np.float64)  # integers are multiplied without BLAS
-
-    @cached_property
-    def _upto(self) -> npt.NDArray[np.int32]:
-        """How many drawn rows have one of the i + 1 lowest rates, [R, n]."""
-        times = self.times.astype(np.int32)[:, self.voice_of]
-        return np.cumsum(times, axis=1, dtype=np.int32, out=times)
-
-    def ratio(self, upper: npt.NDArray[np.float64 | np.int64], lower: Ints) -> Floats:
-        """sum(upper) / sum(lower) over the drawn rows, per resample. Summed per voice first: cheap."""
-        voices = self.times.shape[1]
-        numerator = self._weights @ np.bincount(self.voice_of, upper, voices)
-        denominator = self._weights @ np.bincount(self.voice_of, lower, voices)
-        made: Floats = numerator / denominator
-        return made
-
-    def quantile(self, q: float) -> Floats:
-        """numpy's linear percentile of the drawn rows: between the order statistics about q (n - 1)."""
-        position = q * (self._upto[:, -1] - 1)
-        below = np.floor(position)
-        lower = self.rates[_first_over(self._upto, below)]
-        upper = self.rates[_first_over(self._upto, np.ceil(position))]
-        made: Floats = lower + (position - below) * (upper - lower)
-        return made
-
-
-def _first_over(upto: npt.NDArray[np.int32], k: Floats) -> Ints:
-    """The index of order statistic k (from 0), row by row of cumulated counts."""
-    found: Ints = np.argmax(upto > k.astype(np.int32)[:, None], axis=1)
-    return found
-
-
-AGGREGATES: dict[str, Callable[[Resample], Floats]] = {
-    "macro": lambda drawn: drawn.ratio(drawn.rates, np.ones_like(drawn.units)),
-    # one loop of 400 % cannot hide what the other rows say
-    "macro_clipped": lambda drawn: drawn.ratio(np.minimum(drawn.rates, 1.0), np.ones_like(drawn.units)),
-    "micro": lambda drawn: drawn.ratio(drawn.errors, drawn.units),
-    "median": lambda drawn: drawn.quantile(0.5),
-    "p95": lambda drawn: drawn.quantile(0.95),
-    "share_over_50_percent": lambda drawn: drawn.ratio(
-        (drawn.rates > 0.5).astype(np.float64), np.ones_like(drawn.units)
-    ),
-}
-
-
 def scored_rows(
     rows: Iterable[Mapping[str, Any]], metric: Literal["wer", "cer"] = "wer"
 ) -> dict[str, ScoredRow]:
@@ -112,45 +54,15 @@ def scored_rows(
     length = {"wer": "wer_reference_words", "cer": "cer_reference_chars"}[metric]
     kinds = [f"{metric}_{kind}" for kind in ("substitutions", "deletions", "insertions")]
     return {
-        row["utterance_id"]: ScoredRow(
-            sum(row[kind] for kind in kinds), row[length], row.get("prompt_id") or row.get("speaker") or ""
-        )
+        row["utterance_id"]: ScoredRow(sum(row[kind] for kind in kinds), row[length], voice_block(row))
         for row in rows
         if row.get(metric) is not None and row[length]
     }
 
 
-def aggregates_with_intervals(
-    rows: list[ScoredRow], *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE, seed: int = SEED
-) -> dict[str, Interval]:
-    """Every aggregate of `AGGREGATES` as a fraction with its bootstrap interval.
-
-    macro = mean of errors/N, clipped with each at most 1; micro = sum of errors / sum of N; median and p95
-    interpolate linearly; the share is of rates strictly over 0.5. The same rows in any order give the same
-    intervals.
-    """
-    if not rows:
-        return dict.fromkeys(AGGREGATES, Interval(None, None, None))
-    refuse_empty_references(rows)
-    rows = sorted(rows, key=lambda row: (row.errors / row.units, row.voice, row.errors))
-    names, voice_of = np.unique([row.voice for row in rows], return_inverse=True)
-    errors = np.array([row.errors for row in rows], dtype=np.int64)
-    units = np.array([row.units for row in rows], dtype=np.int64)
-    rates, voices = errors / units, len(names)
-
-    def drawn(times: Ints) -> Resample:
-        return Resample(times, rates, errors, units, voice_of)
-
-    whole = drawn(np.ones((1, voices), dtype=np.int64))
-    estimates = {name: float(aggregate(whole)[0]) for name, aggregate in AGGREGATES.items()}
-    if voices < 2:
-        return {name: Interval(value, None, None) for name, value in estimates.items()}
-    parts: dict[str, list[Floats]] = {name: [] for name in AGGREGATES}
-    for times in draws(voices, len(rows), resamples, seed):
-        some = drawn(times)
-        for name, aggregate in AGGREGATES.items():
-            parts[name].append(aggregate(some))
-    return {name: Interval(estimates[name], *ends(np.concatenate(parts[name]), confidence)) for name in parts}
+def voice_block(row: Mapping[str, Any]) -> str:
+    """What a result row is drawn together with: the other rows of its prompt, else of its speaker."""
+    return row.get("prompt_id") or row.get("speaker") or ""
 
 
 def mean_interval(

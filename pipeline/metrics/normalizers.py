@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.metrics.cardinals import spell_numbers
+from pipeline.metrics.spoken_english import fold_words, spell_symbols
 
 Unit = Literal["word", "char"]
 
@@ -44,8 +44,8 @@ def _generic(text: str) -> str:
 
 def _english(text: str) -> str:
     # symbols go after the numbers: in "3+4" they are all that stands between two
-    spelled = spell_numbers(_folded(text))
-    return _generic("".join(" " if unicodedata.category(char)[0] == "S" else char for char in spelled))
+    spelled = spell_symbols(_folded(text))
+    return fold_words(_generic("".join(" " if unicodedata.category(c)[0] == "S" else c for c in spelled)))
 
 
 def _unspaced(text: str) -> str:
@@ -96,7 +96,7 @@ def _arabic_loose(text: str) -> str:
 
 
 NORMALIZERS: dict[str, Normalizer] = {
-    "en": Normalizer("en/1", "word", _english),
+    "en": Normalizer("en/2", "word", _english),
     "generic": Normalizer("generic/1", "word", _generic),
     "zh": Normalizer("zh/1", "char", _unspaced),
     "ja": Normalizer("ja/1", "char", _unspaced),

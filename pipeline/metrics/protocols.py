@@ -17,6 +17,9 @@ from pipeline.metrics.protocol_normalizers import PROTOCOL_NORMALIZERS
 from pipeline.records import ErrorCounts
 
 Aggregate = Literal["macro", "micro"]
+WHISPER_LARGE = "openai/whisper-large-v3"
+# the UniSpeech ECAPA head over all hidden states of WavLM-large; no WavLMForXVector is it
+SEED_SPEAKER_MODEL = "unispeech:wavlm_large_finetune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Asr:
 class Protocol:
     """A named way to an error rate. `language` is the primary subtag it is for.
 
-    `published` says whether its numbers may stand beside published ones of that name.
+    `published` says whether its numbers may stand beside published ones of that name. `speaker_model` is what
+    its similarities are made with, None where it has none.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Protocol:
     unit: Unit
     aggregate: Aggregate
     published: bool = True
+    speaker_model: str | None = None
     note: str = field(default="", compare=False)
 
 
@@ -66,23 +71,6 @@ class ProtocolScore:
     rate: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class CorpusScore:
-    """A set under one protocol, as fractions, None where nothing could be averaged.
-
-    `value` leaves missing rows out, as Seed-TTS Eval does; `value_with_missing` counts each as all
-    deletions (a rate of 1). `undefined` rows have an empty reference and text heard: in neither.
-    """
-
-    protocol: str
-    aggregate: Aggregate
-    value: float | None
-    value_with_missing: float | None
-    rows: int
-    missing: int
-    undefined: int
-
-
 def score_under(reference: str, hypothesis: str, protocol: Protocol) -> ProtocolScore:
     """WER or CER of one transcript: rate = (S + D + I) / N over the protocol's unit.
 
@@ -92,25 +80,6 @@ def score_under(reference: str, hypothesis: str, protocol: Protocol) -> Protocol
     counts = word_errors(said, heard) if protocol.unit == "word" else char_errors(said, heard, spaces=False)
     return ProtocolScore(
         protocol.name, protocol.normalizer.id, protocol.unit, said, heard, counts, error_rate(counts)
-    )
-
-
-def score_corpus(pairs: Sequence[tuple[str, str | None]], protocol: Protocol) -> CorpusScore:
-    """The protocol's aggregate over (reference, hypothesis) pairs; None is a row without a transcript.
-
-    macro = mean of the rates; micro = sum of errors / sum of N.
-    """
-    scores = [score_under(said, heard or "", protocol) for said, heard in pairs]
-    missing = [heard is None for _, heard in pairs]
-    heard_scores = [score for score, gone in zip(scores, missing, strict=True) if not gone]
-    return CorpusScore(
-        protocol=protocol.name,
-        aggregate=protocol.aggregate,
-        value=aggregated(heard_scores, protocol.aggregate),
-        value_with_missing=aggregated(scores, protocol.aggregate),
-        rows=len(scores),
-        missing=sum(missing),
-        undefined=sum(score.rate is None for score in scores),
     )
 
 
@@ -127,26 +96,38 @@ def _errors(counts: ErrorCounts) -> int:
     return counts.substitutions + counts.deletions + counts.insertions
 
 
-def _whisper_large(language: str, resampler: str) -> Asr:
+def whisper_by_transformers(
+    model: str, language: str, resampler: str, *, batch: str, over_30_s: str, silence: str
+) -> Asr:
+    """Whisper decoded greedily in float32 by transformers, told the language (a primary subtag)."""
     options = (
-        ("language", language),
+        ("language", {"en": "english", "ar": "arabic", "zh": "chinese"}.get(language, language)),
         ("task", "transcribe"),
         ("num_beams", "1"),
         ("do_sample", "false"),
-        ("batch", "1"),
+        ("batch", batch),
+        ("over_30_s", over_30_s),
+        ("silence", silence),
     )
-    return Asr("openai/whisper-large-v3", "transformers", "float32", resampler, options)
+    return Asr(model, "transformers", "float32", resampler, options)
+
+
+def _whisper_of_scripts(language: str, resampler: str) -> Asr:
+    """As published scripts have it: one clip at a time, cut at the window, silence shown like speech."""
+    return whisper_by_transformers(
+        WHISPER_LARGE, language, resampler, batch="1", over_30_s="cut", silence="transcribed"
+    )
 
 
 _PARAFORMER = Asr(
     "paraformer-zh", "funasr", "float32", "funasr", (("vad", "none"), ("punctuation", "none")), "zhconv:zh-cn"
 )
 _FASTER_WHISPER = Asr(
-    "openai/whisper-large-v3", "faster-whisper", "float16", "pyav", (("language", "en"), ("beam_size", "5"))
+    WHISPER_LARGE, "faster-whisper", "float16", "pyav", (("language", "en"), ("beam_size", "5"))
 )
 _POCKETSPHINX = Asr("demo:pocketsphinx", "pocketsphinx", "float32", "voicemill")
-_SEED_EN_ASR = _whisper_large("english", "scipy.signal.resample")
-_AR_ASR = _whisper_large("arabic", "voicemill")
+_SEED_EN_ASR = _whisper_of_scripts("en", "scipy.signal.resample")
+_AR_ASR = _whisper_of_scripts("ar", "voicemill")
 _CV3_WORD_LANGUAGES = ("en", "de", "es", "fr", "it", "ru")
 _CV3_CHAR_LANGUAGES = ("zh", "ja", "ko")
 
@@ -154,7 +135,7 @@ _CV3_CHAR_LANGUAGES = ("zh", "ja", "ko")
 def _openai_whisper(language: str) -> Asr:
     # its defaults sample again at higher temperatures where a decode looks bad
     options = (("language", language), ("temperature", "0,0.2,0.4,0.6,0.8,1"))
-    return Asr("openai/whisper-large-v3", "openai-whisper", "float16", "ffmpeg", options)
+    return Asr(WHISPER_LARGE, "openai-whisper", "float16", "ffmpeg", options)
 
 
 def _protocol(
@@ -164,11 +145,16 @@ def _protocol(
     aggregate: Aggregate = "macro",
     *,
     published: bool = True,
+    speaker_model: str | None = None,
     note: str = "",
 ) -> Protocol:
     chosen = PROTOCOL_NORMALIZERS[normalizer]
     language = name.partition("/")[2]
-    return Protocol(name, language, asr, chosen, chosen.unit, aggregate, published, note)
+    return Protocol(name, language, asr, chosen, chosen.unit, aggregate, published, speaker_model, note)
+
+
+def _seed_like(name: str, asr: Asr, normalizer: str, note: str) -> Protocol:
+    return _protocol(name, asr, normalizer, speaker_model=SEED_SPEAKER_MODEL, note=note)
 
 
 def _cv3(language: str, normalizer: str) -> Protocol:
@@ -179,10 +165,10 @@ def _cv3(language: str, normalizer: str) -> Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        _protocol("seed-tts-eval/en", _SEED_EN_ASR, "seed_en", note="30 s window; longer clips are cut"),
-        _protocol("seed-tts-eval/zh", _PARAFORMER, "seed_zh", note="called WER there"),
-        _protocol("f5/en", _FASTER_WHISPER, "f5_en", note="deletes apostrophes too"),
-        _protocol("f5/zh", _PARAFORMER, "f5_zh", note="paraformer varies with the number of GPUs"),
+        _seed_like("seed-tts-eval/en", _SEED_EN_ASR, "seed_en", "30 s window; longer clips are cut"),
+        _seed_like("seed-tts-eval/zh", _PARAFORMER, "seed_zh", "called WER there"),
+        _seed_like("f5/en", _FASTER_WHISPER, "f5_en", "deletes apostrophes too"),
+        _seed_like("f5/zh", _PARAFORMER, "f5_zh", "paraformer varies with the number of GPUs"),
         *(_cv3(language, "cv3_words") for language in _CV3_WORD_LANGUAGES),
         *(_cv3(language, "cv3_chars") for language in _CV3_CHAR_LANGUAGES),
         _protocol(

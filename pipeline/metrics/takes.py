@@ -2,64 +2,92 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal
 
-from pipeline.metrics.gates import GateLimits, Row, gate, reason_code
+from pipeline.config import GatesConfig
+from pipeline.metrics.gates import Row, gate, limits_of, reason_code
 from pipeline.metrics.normalizers import normalizer_for
+from pipeline.records import is_failed
 
 JsonDict = dict[str, Any]
 Order = tuple[bool, int, float, float, int]
+Outcome = Literal["passed", "again", "warned", "rejected", "failed"]
+
+# what was made of a row before it was spoken stays as it is, whatever the seed
+_SEED_MATTERS = frozenset(
+    {
+        "generate_codes",
+        "decode_codes",
+        "transcribe",
+        "embed_speaker",
+        "rate_quality",
+        "measure_audio",
+        "score_utterance",
+    }
+)
+_WHATEVER_THE_SEED = frozenset({"prompt_too_long"})
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`best` is the take that counts so far. `again`: it does not pass and takes are left. `rejected` and
-    `ok` are final; `ok` with reasons is `ok` with a warning."""
+    """`best` is the take that counts so far, `reasons` why it does not pass. All outcomes but `again` are
+    final; `warned` is a result all the same, and `failed` has nothing to hear."""
 
-    status: Literal["ok", "again", "rejected"]
+    outcome: Outcome
     best: Row
     reasons: tuple[str, ...]
 
 
-def take_order(row: Row, limits: GateLimits) -> Order:
+def take_seed(seed: int, take: int) -> int:
+    """The seed of a row's take: its own for the first, 63 bits of sha256 over both for any other."""
+    if take == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed}:take {take}".encode()).digest()[:8]) >> 1
+
+
+def take_order(row: Row, gates: GatesConfig) -> Order:
     """What takes are sorted by, best first.
 
     Made before failed; fewer gate reasons; a lower error rate (CER where characters are the language's
     unit, else WER); a higher similarity; the earlier take. What was not measured comes last.
     """
-    failed = row.get("failed_stage") is not None or row.get("status") == "failed"
-    rate = row.get(_rate_column(row))
     return (
-        failed,
-        len(gate(row, limits.of(row["language"]))),
-        _or_last(rate),
+        is_failed(row),
+        len(gate(row, limits_of(gates, row["language"]))),
+        _or_last(row.get(_rate_column(row))),
         _or_last(None if row.get("similarity") is None else -row["similarity"]),
         row.get("take") or 0,
     )
 
 
-def best_take(takes: Sequence[Row], limits: GateLimits) -> Row:
+def best_take(takes: Sequence[Row], gates: GatesConfig) -> Row:
     """The first by `take_order`, in whatever order they come. Raises ValueError for none."""
-    return min(takes, key=lambda row: take_order(row, limits))
+    return min(takes, key=lambda row: take_order(row, gates))
 
 
-def decide(
-    takes: Sequence[Row], limits: GateLimits, max_takes: int, otherwise: Literal["reject", "warn"] = "reject"
-) -> Decision:
-    """What becomes of a row after these takes; `otherwise` says what, when none of `max_takes` passes."""
-    best = best_take(takes, limits)
-    reasons = gate(best, limits.of(best["language"]))
-    if not reasons:
-        return Decision("ok", best, ())
-    if len(takes) < max_takes:
+def decide(takes: Sequence[Row], gates: GatesConfig) -> Decision:
+    """What becomes of a row after these takes. One that no seed can mend gets no other."""
+    best = best_take(takes, gates)
+    reasons = gate(best, limits_of(gates, best["language"]))
+    if (reasons or gates.all_takes) and len(takes) < gates.max_takes and all(map(was_spoken, takes)):
         return Decision("again", best, reasons)
-    # a warning is about sound that exists
-    rejected = otherwise == "reject" or reason_code(reasons[0]) == "failed"
-    return Decision("rejected" if rejected else "ok", best, reasons)
+    if is_failed(best):
+        return Decision("failed", best, reasons)
+    if not reasons:
+        return Decision("passed", best, ())
+    return Decision("rejected" if gates.otherwise == "reject" else "warned", best, reasons)
+
+
+def was_spoken(row: Row) -> bool:
+    """Whether a seed had a part in what became of the row: false for what failed beforehand."""
+    return not is_failed(row) or (
+        row["failed_stage"] in _SEED_MATTERS and row["error_code"] not in _WHATEVER_THE_SEED
+    )
 
 
 def pass_at_k(takes: int, passed: int, k: int) -> float:
@@ -97,55 +125,63 @@ def passed_within(first_passes: Sequence[int | None], k: int) -> float | None:
     return sum(first is not None and first <= k for first in first_passes) / len(first_passes)
 
 
-def summarise_takes(rows: Mapping[str, Sequence[Row]], limits: GateLimits) -> JsonDict:
-    """A JSON-able account of the gates: each utterance id with all its takes, in any order.
+def summarise_takes(rows: Iterable[Row]) -> JsonDict | None:
+    """A JSON-able account of the gates, from result rows with `takes`, `take` and `language`; None for none.
 
     `passed_within` counts rows by take number. `pass_at_k` and `wer_best_of_k` (the CER where characters are
     the unit) are means over the rows, null unless all have the same number of takes, as they have where takes
     do not end at the first pass, and every take has a rate. `*_first` and `*_best` are means over the rows
-    where both the first and the best take have the value; `reasons` are of all takes that did not pass.
+    where both the first take and the one that counts have the value; `reasons` are of all takes that did not
+    pass.
     """
     reasons: Counter[str] = Counter()
+    never: Counter[str] = Counter()
+    gates: Counter[str] = Counter()
     first_passes: list[int | None] = []
+    passed: list[tuple[int, int]] = []  # of each row: its takes, and how many of them passed
+    rates: list[list[float | None]] = []
     gains: dict[str, list[tuple[float, float]]] = {"wer": [], "cer": [], "similarity": []}
-    warned_or_rejected: Counter[str] = Counter()
-    for takes in rows.values():
-        ordered = sorted(takes, key=lambda row: row.get("take") or 0)
-        why = [gate(row, limits.of(row["language"])) for row in ordered]
-        reasons.update(reason_code(reason) for each in why for reason in each)
-        first_passes.append(next((number for number, each in enumerate(why, start=1) if not each), None))
-        best = best_take(ordered, limits)
+    for row in rows:
+        if not (takes := row["takes"]):
+            continue
+        gates[row["gate"] or "failed"] += 1
+        reasons.update(reason_code(reason) for take in takes for reason in take["reasons"])
+        first_passes.append(next((i for i, take in enumerate(takes, start=1) if not take["reasons"]), None))
+        passed.append((len(takes), sum(not take["reasons"] for take in takes)))
+        rates.append([take[_rate_column(row)] for take in takes])
+        best = next(take for take in takes if take["take"] == row["take"])
         if first_passes[-1] is None:
-            final = gate(best, limits.of(best["language"]))
-            warned_or_rejected.update({reason_code(reason) for reason in final})
+            never.update({reason_code(reason) for reason in best["reasons"]})
         for name, pairs in gains.items():
-            if ordered[0].get(name) is not None and best.get(name) is not None:
-                pairs.append((ordered[0][name], best[name]))
-    most = max((len(takes) for takes in rows.values()), default=0)
-    fixed = most > 1 and all(len(takes) == most for takes in rows.values())
+            if takes[0][name] is not None and best[name] is not None:
+                pairs.append((takes[0][name], best[name]))
+    if not passed:
+        return None
+    most = max(count for count, _ in passed)
+    fixed = most > 1 and all(count == most for count, _ in passed)
     return {
-        "rows": len(rows),
-        "takes": sum(len(takes) for takes in rows.values()),
+        "rows": len(passed),
+        "takes": sum(count for count, _ in passed),
         "passed_first": sum(first == 1 for first in first_passes),
         "repaired": sum(first is not None and first > 1 for first in first_passes),
         "never_passed": sum(first is None for first in first_passes),
+        "warned": gates["warned"],
+        "rejected": gates["rejected"],
         "passed_within": {str(k): passed_within(first_passes, k) for k in range(1, most + 1)},
-        "pass_at_k": _pass_at(rows.values(), limits, most) if fixed else None,
-        "wer_best_of_k": _best_of(rows.values(), most) if fixed else None,
+        "pass_at_k": _pass_at([count for _, count in passed], most) if fixed else None,
+        "wer_best_of_k": _best_of(rates, most) if fixed else None,
         "reasons": dict(sorted(reasons.items())),
-        "reasons_never_passed": dict(sorted(warned_or_rejected.items())),
+        "reasons_never_passed": dict(sorted(never.items())),
         **{f"{name}_first": _mean([first for first, _ in pairs]) for name, pairs in gains.items()},
         **{f"{name}_best": _mean([best for _, best in pairs]) for name, pairs in gains.items()},
     }
 
 
-def _pass_at(rows: Collection[Sequence[Row]], limits: GateLimits, most: int) -> dict[str, float | None]:
-    passed = [sum(not gate(row, limits.of(row["language"])) for row in takes) for takes in rows]
+def _pass_at(passed: Sequence[int], most: int) -> dict[str, float | None]:
     return {str(k): _mean([pass_at_k(most, count, k) for count in passed]) for k in range(1, most + 1)}
 
 
-def _best_of(rows: Collection[Sequence[Row]], most: int) -> dict[str, float | None] | None:
-    rates = [[row.get(_rate_column(row)) for row in takes] for takes in rows]
+def _best_of(rates: Sequence[Sequence[float | None]], most: int) -> dict[str, float | None] | None:
     heard = [[rate for rate in each if rate is not None] for each in rates]
     if any(len(each) < most for each in heard):
         return None
@@ -153,7 +189,7 @@ def _best_of(rows: Collection[Sequence[Row]], most: int) -> dict[str, float | No
 
 
 def _rate_column(row: Row) -> str:
-    return "cer" if normalizer_for(row["language"]).unit == "char" else "wer"
+    return "cer" if normalizer_for(row["language"] or "und").unit == "char" else "wer"
 
 
 def _mean(values: Sequence[float]) -> float | None:

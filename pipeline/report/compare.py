@@ -1,37 +1,39 @@
-"""Two runs on the same ids: what changed, row by row and on the whole."""
+"""Two runs on the same ids: what changed, row by row and on the whole (metrics/paired.py)."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-
+from pipeline.metrics.aggregate import unit_of
+from pipeline.metrics.intervals import mean_interval, scored_rows, voice_block
+from pipeline.metrics.paired import compare as compare_paired
 from pipeline.records import Row
-from pipeline.report.entries import Entry, is_ok, rate_of, similarity_of, unit_of
-from pipeline.views import voice_name
+from pipeline.report.rows import is_ok, rate_of, similarity_of
 
-_RESAMPLES = 2000
-_SEED = 0
 _MADE_BY = {
     "rate": ("transcriber", "normalizer", "protocol"),
     "similarity": ("speaker_encoder",),
 }
+Pairs = list[tuple[Row, Row]]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """This run less the other, over the rows that both have scored.
+    """This run less the other, over the rows that both have scored: points of a rate, or of the cosine.
 
-    `low` and `high` are a 95 % bootstrap interval of the mean, whole voices drawn (rows of one voice are
-    not independent); None with fewer than three voices, where there is nothing to draw.
+    `low` and `high` are the ends of the 95 % interval of the mean, voices drawn whole; `resolvable` is the
+    least difference that this set could show, `lower` the share of resamples where this run's mean is the
+    lower one. All are None for fewer than two voices, where there is nothing to draw; `lower` is of rates.
     """
 
     rows: int
     mean: float
     low: float | None
     high: float | None
+    resolvable: float | None
+    lower: float | None
     fell: int
     rose: int
     values: list[float]
@@ -43,7 +45,7 @@ class Comparison:
     only_here: int
     only_there: int
     other_text: int  # the same id with another text: not compared
-    newly_failed: int
+    newly_lost: int  # ok there; failed or rejected here
     newly_ok: int
     words: Difference | None
     chars: Difference | None
@@ -52,26 +54,26 @@ class Comparison:
 
 
 def compare(rows: Sequence[Row], others: Sequence[Row]) -> Comparison:
+    """Rates and similarities are compared where the row is ok in both runs."""
     there = {row["utterance_id"]: row for row in others}
     pairs = [(row, there[row["utterance_id"]]) for row in rows if row["utterance_id"] in there]
     same = [(row, other) for row, other in pairs if row["target_text"] == other["target_text"]]
+    heard = [(row, other) for row, other in same if is_ok(row) and is_ok(other)]
     return Comparison(
         common=len(pairs),
         only_here=len(rows) - len(pairs),
         only_there=len(others) - len(pairs),
         other_text=len(pairs) - len(same),
-        newly_failed=sum(is_ok(other) and not is_ok(row) for row, other in pairs),
+        newly_lost=sum(is_ok(other) and not is_ok(row) for row, other in pairs),
         newly_ok=sum(is_ok(row) and not is_ok(other) for row, other in pairs),
-        words=_difference([_rates(pair) for pair in same if unit_of(pair[0]) == "word"]),
-        chars=_difference([_rates(pair) for pair in same if unit_of(pair[0]) == "char"]),
-        similarity=_difference(
-            [(voice_name(row), similarity_of(row), similarity_of(other)) for row, other in same]
-        ),
-        unlike=_unlike(same),
+        words=_rates(heard, "wer", "word"),
+        chars=_rates(heard, "cer", "char"),
+        similarity=_similarities(heard),
+        unlike=_unlike(heard),
     )
 
 
-def add_changes(entries: Sequence[Entry], rows: Sequence[Row], others: Sequence[Row]) -> None:
+def add_changes(entries: Sequence[dict[str, object]], rows: Sequence[Row], others: Sequence[Row]) -> None:
     """Puts what the other run had beside each row's own scores."""
     there = {row["utterance_id"]: row for row in others}
     for entry, row in zip(entries, rows, strict=True):
@@ -79,49 +81,59 @@ def add_changes(entries: Sequence[Entry], rows: Sequence[Row], others: Sequence[
         if other is None or other["target_text"] != row["target_text"]:
             continue
         before = {
-            "ok": is_ok(other),
-            "rate": rate_of(other),
+            "status": other["status"],
+            "rate": rate_of(other) if unit_of(row) == unit_of(other) else None,
             "sim": similarity_of(other),
             "heard": other["hypothesis"],
         }
         entry["before"] = {key: value for key, value in before.items() if value is not None}
 
 
-def _rates(pair: tuple[Row, Row]) -> tuple[str, float | None, float | None]:
-    row, other = pair
-    return voice_name(row), rate_of(row), rate_of(other) if unit_of(row) == unit_of(other) else None
-
-
-def _difference(scores: Sequence[tuple[str, float | None, float | None]]) -> Difference | None:
-    by_voice: defaultdict[str, list[float]] = defaultdict(list)
-    for voice, here, there in scores:
-        if here is not None and there is not None:
-            by_voice[voice].append(here - there)
-    values = [value for group in by_voice.values() for value in group]
-    if not values:
+def _rates(pairs: Pairs, metric: Literal["wer", "cer"], unit: str) -> Difference | None:
+    of_unit = [pair for pair in pairs if unit_of(pair[0]) == unit_of(pair[1]) == unit]
+    here, there = (scored_rows([pair[side] for pair in of_unit], metric) for side in (0, 1))
+    found = compare_paired(there, here)
+    if found.difference_points.estimate is None:
         return None
-    low, high = _interval(list(by_voice.values())) if len(by_voice) > 2 else (None, None)
-    return Difference(
-        rows=len(values),
-        mean=float(np.mean(values)),
-        low=low,
-        high=high,
-        fell=sum(value < 0 for value in values),
-        rose=sum(value > 0 for value in values),
-        values=values,
-    )
+    values = [
+        100.0 * (here[i].errors / here[i].units - there[i].errors / there[i].units)
+        for i in sorted(here.keys() & there.keys())
+    ]
+    interval = found.difference_points
+    return _difference(
+        values, found.difference_points.estimate, interval.low, interval.high, found.resolvable_points,
+        found.share_b_lower,
+    )  # fmt: skip
 
 
-def _interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
-    sums = np.array([sum(group) for group in groups])
-    sizes = np.array([len(group) for group in groups])
-    shares = np.full(len(groups), 1 / len(groups))
-    drawn = np.random.default_rng(_SEED).multinomial(len(groups), shares, size=_RESAMPLES)
-    low, high = np.percentile((drawn @ sums) / (drawn @ sizes), [2.5, 97.5])
-    return float(low), float(high)
+def _similarities(pairs: Pairs) -> Difference | None:
+    both = [
+        (here - there, voice_block(other))
+        for row, other in pairs
+        for here, there in [(similarity_of(row), similarity_of(other))]
+        if here is not None and there is not None
+    ]
+    values = [value for value, _ in both]
+    mean = mean_interval(values, [voice for _, voice in both])
+    if mean.estimate is None:
+        return None
+    half = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2.0
+    return _difference(values, mean.estimate, mean.low, mean.high, half, None)
 
 
-def _unlike(pairs: Sequence[tuple[Row, Row]]) -> list[str]:
+def _difference(
+    values: list[float],
+    mean: float,
+    low: float | None,
+    high: float | None,
+    resolvable: float | None,
+    lower: float | None,
+) -> Difference:
+    fell, rose = sum(value < 0 for value in values), sum(value > 0 for value in values)
+    return Difference(len(values), mean, low, high, resolvable, lower, fell, rose, values)
+
+
+def _unlike(pairs: Pairs) -> list[str]:
     found: dict[str, None] = {}
     for row, other in pairs:
         scored = [name for name, score in (("rate", rate_of), ("similarity", similarity_of))

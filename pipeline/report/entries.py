@@ -1,76 +1,25 @@
-"""A run's rows as the page shows them: light, the worst first."""
+"""A row as the page's script reads it: light, all text, nulls left out."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from pipeline.metrics.aggregate import JsonDict, summarise
+from pipeline.metrics.aggregate import unit_of
 from pipeline.records import Row
 from pipeline.report.alignment import align, normalizer_of
-from pipeline.results import LIGHT_COLUMNS, iter_results
+from pipeline.report.measured import measured
+from pipeline.report.outcomes import outcome_of, reason_codes, takes_of
+from pipeline.report.rows import rate_of, similarity_of
 from pipeline.views import voice_name
 
 Entry = dict[str, Any]
 _SHORT = {"equal": "=", "substitute": "s", "delete": "d", "insert": "i"}
-_DETAILS = ("seed", "take", "finish_reason", "max_duration_s", "temperature", "top_p", "top_k", "scene")
-
-
-def read_rows(uri: str) -> list[Row]:
-    """Every committed row without its audio and codes, in the order of the manifest."""
-    rows = [row for table in iter_results(uri, LIGHT_COLUMNS) for row in table.to_pylist()]
-    return sorted(rows, key=lambda row: row["row"] or 0)
-
-
-def unit_of(row: Row) -> str:
-    """`word` or `char`: which error rate is the one to judge this row's language by."""
-    return normalizer_of(row["normalizer"], row["language"]).unit
-
-
-def rate_of(row: Row) -> float | None:
-    """The row's WER, or its CER where characters are the unit, as a fraction."""
-    rate: float | None = row["cer"] if unit_of(row) == "char" else row["wer"]
-    return rate if rate is not None and math.isfinite(rate) else None
-
-
-def similarity_of(row: Row) -> float | None:
-    similarity: float | None = row["similarity"]
-    return similarity if similarity is not None and math.isfinite(similarity) else None
-
-
-def is_ok(row: Row) -> bool:
-    return bool(row["status"] == "ok")
-
-
-def worst_first(rows: Sequence[Row]) -> list[Row]:
-    """By error rate, then by similarity; rows without a rate next, then the failed, which make no sound."""
-
-    def badness(row: Row) -> tuple[Any, ...]:
-        rate, similarity = rate_of(row), similarity_of(row)
-        return (
-            not is_ok(row),
-            rate is None,
-            -(rate or 0.0),
-            2.0 if similarity is None else similarity,
-            row["row"] or 0,
-        )
-
-    return sorted(rows, key=badness)
-
-
-def summaries(rows: Sequence[Row]) -> tuple[JsonDict, JsonDict, JsonDict]:
-    """Of all rows, of those that are judged by words, and of those that are judged by characters."""
-    words = [row for row in rows if is_ok(row) and unit_of(row) == "word"]
-    chars = [row for row in rows if is_ok(row) and unit_of(row) == "char"]
-    return summarise(rows), summarise(words), summarise(chars)
+_DETAILS = ("seed", "finish_reason", "max_duration_s", "temperature", "top_p", "top_k", "scene")
 
 
 def entry_of(row: Row) -> Entry:
-    """What the page's script reads of a row; nulls are left out.
-
-    Details are text: a seed has more digits than JavaScript's numbers.
-    """
+    """Details are text: a seed has more digits than JavaScript's numbers."""
     rate = rate_of(row)
     pieces = []
     if rate and row["hypothesis"] is not None and row["target_text"]:
@@ -79,13 +28,18 @@ def entry_of(row: Row) -> Entry:
             [_SHORT[piece.kind], piece.asked, piece.heard]
             for piece in align(row["target_text"], row["hypothesis"], normalizer)
         ]
+    takes = takes_of(row)
     entry = {
         "row": row["row"],
         "id": row["utterance_id"],
-        "ok": is_ok(row),
+        "status": row["status"],
+        "gate": outcome_of(row),
+        "reasons": row.get("gate_reasons") or None,
+        "codes": reason_codes(row) or None,
+        "takes": [_take(take, row) for take in takes] or None,
+        "counts": _counts(row) if rate is not None else None,
         "unit": unit_of(row),
         "rate": rate,
-        "counts": _counts(row) if rate is not None else None,
         "sim": similarity_of(row),
         "s": row["duration_s"],
         "voice": voice_name(row),
@@ -99,9 +53,27 @@ def entry_of(row: Row) -> Entry:
         "error": row["error_message"],
         "prompt": row["prompt_text"] or row["prompt_text_heard"],
         "promptHeard": True if not row["prompt_text"] and row["prompt_text_heard"] else None,
+        "measured": measured(row) or None,
         "more": [[name, str(row[name])] for name in _DETAILS if row[name] is not None] or None,
     }
     return {key: value for key, value in entry.items() if value is not None}
+
+
+def _take(take: Mapping[str, Any], row: Row) -> Entry:
+    """One take: its scores, why it did not pass, and whether it is the one that counts."""
+    rate_and_similarity = {name: take[name] for name in ("wer", "cer", "similarity")}
+    scored = {"normalizer": row["normalizer"], "language": row["language"], **rate_and_similarity}
+    failed = take["status"] == "failed"
+    made = {
+        "counts": True if take["take"] == row["take"] and not failed else None,
+        "rate": rate_of(scored),
+        "sim": similarity_of(scored),
+        "s": take["duration_s"],
+        "seed": None if take["seed"] is None else str(take["seed"]),
+        "failed": (take["error_code"] or "unknown") if failed else None,
+        "reasons": take["reasons"] or None,
+    }
+    return {key: value for key, value in made.items() if value is not None}
 
 
 def _counts(row: Row) -> list[int | None]:

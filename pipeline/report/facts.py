@@ -10,13 +10,14 @@ from markupsafe import Markup
 
 from pipeline.engine.standin import NAME as STANDIN_NAME
 from pipeline.engine.standin import NOTE as STANDIN_NOTE
-from pipeline.metrics.aggregate import JsonDict
+from pipeline.metrics.aggregate import JsonDict, summarise, unit_of
 from pipeline.progress import duration
 from pipeline.records import Row
 from pipeline.report import histogram
 from pipeline.report.compare import Comparison, Difference
-from pipeline.report.entries import is_ok, rate_of, similarity_of, summaries, unit_of
+from pipeline.report.rows import is_ok, makes_sound, rate_of, similarity_of
 from pipeline.report.sound import Mode, Sounds
+from pipeline.report.text import many, percent
 
 _DEMO = "demo:"
 
@@ -34,28 +35,30 @@ class Tile:
     failures: Sequence[tuple[str, str, int]] = ()  # stage, code, how many
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    return "\u2013" if value is None else f"{100 * value:.{digits}f}\u202f%"
-
-
 def tiles(rows: Sequence[Row], identity: dict[str, Any]) -> list[Tile]:
-    everything, words, chars = summaries(rows)
+    everything = summarise(rows)
+    words, chars = everything["wer"]["rows"], everything["cer"]["rows"]
     made_by = [f"model {identity['model']}", f"codec {identity['codec']}"]
-    failed = f"{everything['failed']:,} failed" if everything["failed"] else "none failed"
+    counted = [f"{everything['ok']:,} ok"]
+    counted.append(f"{everything['failed']:,} failed" if everything["failed"] else "none failed")
+    if everything["rejected"]:
+        counted.append(f"{everything['rejected']:,} rejected")
     found = [
         Tile(
             "Rows",
             f"{everything['rows']:,}",
-            [f"{everything['ok']:,} ok, {failed}"],
+            [", ".join(counted)],
             [],
             failures=failures(rows),
         ),
         _speech(rows, everything, made_by),
     ]
-    if words["wer"]["rows"] or not chars["cer"]["rows"]:
-        found.append(_rate("Word error rate", "WER", "word", rows, words))
-    if chars["cer"]["rows"]:
-        found.append(_rate("Character error rate", "CER", "char", rows, chars))
+    # a rate of words and one of characters have no mean in common
+    both = bool(words and chars)
+    if words or not chars:
+        found.append(_rate("Word error rate", "WER", "word", rows, everything, both))
+    if chars:
+        found.append(_rate("Character error rate", "CER", "char", rows, everything, both))
     found.append(_similarity(rows, everything))
     return found
 
@@ -63,9 +66,9 @@ def tiles(rows: Sequence[Row], identity: dict[str, Any]) -> list[Tile]:
 def _speech(rows: Sequence[Row], summary: JsonDict, made_by: list[str]) -> Tile:
     lengths = [row["duration_s"] for row in rows if is_ok(row) and row["duration_s"] is not None]
     cut = summary["finish_reasons"].get("length", 0)
-    details = [f"{sum(lengths) / 3600:.2f} hours of audio in {len(lengths):,} rows"]
+    details = [f"{sum(lengths) / 3600:.2f} hours of audio in {many(len(lengths), 'row')}"]
     if cut:
-        details.append(f"{cut:,} rows were cut at their length limit")
+        details.append(f"{many(cut, 'row')} cut at the length limit")
     longest = histogram.round_end(max(lengths, default=1.0))
     return Tile(
         "Speech",
@@ -76,21 +79,28 @@ def _speech(rows: Sequence[Row], summary: JsonDict, made_by: list[str]) -> Tile:
     )
 
 
-def _rate(name: str, short: str, unit: str, rows: Sequence[Row], summary: JsonDict) -> Tile:
+def _rate(name: str, short: str, unit: str, rows: Sequence[Row], summary: JsonDict, both_units: bool) -> Tile:
     rates = summary["wer" if unit == "word" else "cer"]
-    values = [rate for row in rows if is_ok(row) and unit_of(row) == unit
-              for rate in [rate_of(row)] if rate is not None]  # fmt: skip
+    rated = [(row, rate) for row in rows if is_ok(row) and unit_of(row) == unit
+             for rate in [rate_of(row)] if rate is not None]  # fmt: skip
+    values = [rate for _, rate in rated]
     per = "words" if unit == "word" else "characters"
-    details = [f"mean of {rates['rows']:,} rows; {percent(rates['micro'])} over all {per}"]
+    details = [f"mean of {many(rates['rows'], 'row')}; {percent(rates['micro'])} over all {per}"]
+    if (ends := rates["intervals"]["macro"]) is not None:
+        details.append(f"95\u202f% interval of the mean {percent(ends[0])} to {percent(ends[1])}, by voice")
     if values:
         over = percent(rates["share_over_50_percent"])
         details.append(f"95th percentile {percent(rates['p95'])}; {over} of rows over 50\u202f%")
+    if both_units:
+        languages = ", ".join(sorted({row["language"] or "unknown" for row, _ in rated}))
+        details.append(f"of the languages that are judged by {per}: {languages}")
     return Tile(
         name,
         percent(rates["macro"]),
         details + _missing(summary, "wer" if unit == "word" else "cer"),
         _made_by(
-            summary, ("heard by", "transcribers"), ("normaliser", "normalizers"), ("protocol", "protocols")
+            summary | {"normalizers": sorted({row["normalizer"] for row, _ in rated if row["normalizer"]})},
+            *(("heard by", "transcribers"), ("normaliser", "normalizers"), ("protocol", "protocols")),
         ),
         any(name.startswith(_DEMO) for name in summary["transcribers"]),
         histogram.picture(values, 0.0, 1.0, 20, short, lambda x: percent(x, 0)),
@@ -100,10 +110,13 @@ def _rate(name: str, short: str, unit: str, rows: Sequence[Row], summary: JsonDi
 def _similarity(rows: Sequence[Row], summary: JsonDict) -> Tile:
     mean = summary["similarity"]["mean"]
     values = [value for row in rows if is_ok(row) for value in [similarity_of(row)] if value is not None]
+    details = [f"mean cosine to the reference, {many(len(values), 'row')}"]
+    if (ends := summary["similarity"]["interval"]) is not None:
+        details.append(f"95\u202f% interval of the mean {ends[0]:.3f} to {ends[1]:.3f}, by voice")
     return Tile(
         "Speaker similarity",
         "\u2013" if mean is None else f"{mean:.3f}",
-        [f"mean cosine to the reference, {len(values):,} rows", *_missing(summary, "similarity")],
+        [*details, *_missing(summary, "similarity")],
         _made_by(summary, ("compared by", "speaker_encoders"), ("protocol", "protocols")),
         any(name.startswith(_DEMO) for name in summary["speaker_encoders"]),
         histogram.picture(values, 0.0, 1.0, 20, "Similarity", lambda x: f"{x:.2f}"),
@@ -123,7 +136,7 @@ def failures(rows: Iterable[Row]) -> list[tuple[str, str, int]]:
     """(stage, code, how many), the commonest first."""
     found: dict[tuple[str, str], int] = {}
     for row in rows:
-        if not is_ok(row):
+        if not makes_sound(row):
             key = row["failed_stage"] or "unknown", row["error_code"] or "unknown"
             found[key] = found.get(key, 0) + 1
     return [
@@ -150,29 +163,33 @@ def difference_tiles(comparison: Comparison, made_by: Sequence[Tile]) -> list[Ti
 def _difference_tile(name: str, difference: Difference, origin: Tile, demo_there: bool) -> Tile:
     in_points = name != "Speaker similarity"
 
+    def number(value: float, form: str) -> str:
+        return form.format(value).replace("-", "\u2212")
+
     def shown(value: float) -> str:
-        signed = f"{100 * value:+.1f} points" if in_points else f"{value:+.3f}"
-        return signed.replace("-", "\u2212")
+        return number(value, "{:+.1f} points" if in_points else "{:+.3f}")
 
     better, worse = (difference.fell, difference.rose) if in_points else (difference.rose, difference.fell)
     same = difference.rows - better - worse
     details = [f"{better:,} rows better, {worse:,} worse, {same:,} the same"]
-    if difference.low is None or difference.high is None:
-        details.append("fewer than three voices: no interval")
+    if difference.low is None or difference.high is None or difference.resolvable is None:
+        details.append("one voice only: no interval can be given")
     else:
-        sure = difference.low > 0 or difference.high < 0
         details.append(
-            f"95\u202f% interval {shown(difference.low)} to {shown(difference.high)}, voices resampled"
-            + ("" if sure else ": this set cannot tell the two runs apart")
+            f"95\u202f% interval {shown(difference.low)} to {shown(difference.high)}, voices drawn whole"
+        )
+        if difference.lower is not None:
+            details.append(f"lower here in {percent(difference.lower, 0)} of the draws")
+        seen = difference.low > 0 or difference.high < 0
+        limit = f"{difference.resolvable:.2g}{' points' if in_points else ''}"
+        details.append(
+            f"{'' if seen else 'no difference can be seen; '}this set cannot resolve less than {limit}"
         )
     most = histogram.round_end(max(abs(value) for value in difference.values) or 0.1)
-    limit = min(most, 1.0)
+    end = min(most, 100.0 if in_points else 1.0)
 
     def axis(value: float) -> str:
-        if abs(value) < 1e-9:
-            return "0"
-        text = f"{100 * value:+.3g}" if in_points else f"{value:+.2g}"
-        return text.replace("-", "\u2212")
+        return "0" if abs(value) < 1e-9 else number(value, "{:+.3g}" if in_points else "{:+.2g}")
 
     return Tile(
         f"{name}, change",
@@ -180,7 +197,7 @@ def _difference_tile(name: str, difference: Difference, origin: Tile, demo_there
         details,
         origin.made_by,
         origin.demo or demo_there,
-        histogram.picture(difference.values, -limit, limit, 21, f"Change of {name.lower()}", axis),
+        histogram.picture(difference.values, -end, end, 21, f"Change of {name.lower()}", axis),
     )
 
 

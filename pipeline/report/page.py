@@ -11,6 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+# parts of one function, in this order
+_SCRIPTS = ("basics.js", "player.js", "card.js", "page.js")
 MARK = "<!doctype html><!-- voicemill report -->"
 # in a <script>, an HTML parser looks for these whatever the JSON around them says
 _UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
@@ -22,7 +24,7 @@ def render(values: Mapping[str, Any], data: Any, *, linked: bool) -> bytes:
     Its Content-Security-Policy allows this very style and script by their hashes and no connection to
     anywhere; `linked` lets players open files from where the page itself lies.
     """
-    css, js = (_file(name) for name in ("page.css", "page.js"))
+    css, js = _file("page.css"), _script()
     media = "blob: 'self' file:" if linked else "blob:"
     policy = (
         f"default-src 'none'; script-src '{_hash(js)}'; style-src '{_hash(css)}'; img-src data:; "
@@ -41,6 +43,10 @@ def script_json(value: Any) -> str:
     """JSON that may stand inside of a `<script>` element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(_UNSAFE)
+
+
+def _script() -> str:
+    return '(() => {\n"use strict";\n' + "\n".join(map(_file, _SCRIPTS)) + "})();\n"
 
 
 def _hash(text: str) -> str:

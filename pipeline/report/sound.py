@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pipeline.commit import Commit, ShardLog, read_ahead
 from pipeline.errors import RowError
 from pipeline.records import Row
-from pipeline.report.entries import is_ok
+from pipeline.report.rows import is_rejected, makes_sound
 from pipeline.results import has_audio
 from pipeline.storage import Store, read_uri
 from pipeline.uris import is_local, local_path
@@ -89,7 +89,7 @@ def link(page_folder: str, target: str) -> str | None:
 
 def _embed(sounds: Sounds, run: Store, worst: Sequence[Row], max_bytes: int) -> None:
     wanted, expected = [], 0.0
-    for row in filter(is_ok, worst):
+    for row in filter(makes_sound, worst):
         if expected > max_bytes:
             break
         wanted.append(row)
@@ -121,9 +121,10 @@ def _embed(sounds: Sounds, run: Store, worst: Sequence[Row], max_bytes: int) -> 
 
 
 def _link(sounds: Sounds, run: Store, worst: Sequence[Row], page_folder: str) -> None:
-    files = set(run.list("audio"))
+    files = {*run.list("audio"), *run.list("rejected/audio")}
     for row in worst:
-        key = f"audio/{row['utterance_id']}.flac"
+        folder = "rejected/audio" if is_rejected(row) else "audio"
+        key = f"{folder}/{row['utterance_id']}.flac"
         if row["row"] not in sounds.results and key in files:
             address = link(page_folder, f"{run.uri.rstrip('/')}/{key}")
             if address is not None:
@@ -136,9 +137,16 @@ def _link(sounds: Sounds, run: Store, worst: Sequence[Row], page_folder: str) ->
 
 
 def _read_audio(run: Store, rows: Sequence[Row]) -> Iterator[tuple[int, bytes]]:
-    """The audio of these rows, reading only the shards they lie in."""
+    """The audio of these rows: results lie in the run's own log, what was rejected in one beside it."""
+    yield from _read_log(ShardLog(run), [row for row in rows if not is_rejected(row)])
+    yield from _read_log(ShardLog(run, prefix="rejected"), list(filter(is_rejected, rows)))
+
+
+def _read_log(log: ShardLog, rows: Sequence[Row]) -> Iterator[tuple[int, bytes]]:
+    """Reads only the shards that these rows lie in."""
     numbers, shards = {row["row"] for row in rows}, {row["shard"] for row in rows}
-    log = ShardLog(run)
+    if not rows:
+        return
 
     def read(commit: Commit) -> list[Row]:
         table = log.read_table(commit, ["row", "audio"])

@@ -14,9 +14,14 @@ from pipeline.plan import planned_shards
 from pipeline.records import Row
 from pipeline.report import facts
 from pipeline.report.compare import add_changes, compare
-from pipeline.report.entries import entry_of, is_ok, read_rows, worst_first
+from pipeline.report.compute import checked_price, compute_tile, read_work
+from pipeline.report.entries import entry_of
+from pipeline.report.measured import MEASURES
+from pipeline.report.outcomes import OUTCOMES, REASONS, gates_of
 from pipeline.report.page import MARK, render
+from pipeline.report.rows import makes_sound, read_rows, worst_first
 from pipeline.report.sound import Mode, Sounds, gather
+from pipeline.report.text import many, percent
 from pipeline.run import read_run
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import parent_uri, shown
@@ -39,14 +44,17 @@ def write_report(
     compare_with: str | None = None,
     audio: str = "embed",
     max_embedded_mb: float = 20.0,
+    price_per_hour: float | None = None,
 ) -> ReportWritten:
     """Writes the page of the run at `uri` to `out`, a path or an s3 URI; by default into the run's folder.
 
+    `price_per_hour` is what one engine's device costs for an hour, in any currency; None shows no cost.
     A file that is no report of ours is never replaced. Raises ConfigError, RunConflictError, StorageError.
     """
     mode = _checked_mode(audio)
     if not max_embedded_mb >= 0:
         raise ConfigError(f"--max-embedded-mb {max_embedded_mb:g}: give 0 or more")
+    price = checked_price(price_per_hour)
     record = read_run(uri)
     other = None if compare_with is None else read_run(compare_with)
     target = f"{uri.rstrip('/')}/report.html" if out is None else out
@@ -58,7 +66,7 @@ def write_report(
     entries = [entry_of(row) for row in rows]
     for entry, row in zip(entries, rows, strict=True):
         _add_sound(entry, row, sounds)
-    values = _values(uri, record, run, rows, sounds, mode)
+    values = _values(uri, record, run, rows, sounds, mode, price)
     if compare_with is not None and other is not None:
         others = read_rows(compare_with)
         comparison = compare(rows, others)
@@ -69,19 +77,36 @@ def write_report(
             "other_uri": shown(compare_with),
             "other_model": other["identity"]["model"],
         }
-    page = render(values, {"rows": entries, "compared": compare_with is not None}, linked=sounds.linked)
+    data = {
+        "rows": entries,
+        "compared": compare_with is not None,
+        "outcomes": OUTCOMES,
+        "reasons": REASONS,
+        "measures": MEASURES,
+    }
+    page = render(values, data, linked=sounds.linked)
     store.put(name, page)
     return ReportWritten(target, len(rows), len(page), sounds.embedded_results)
 
 
 def _values(
-    uri: str, record: dict[str, Any], run: Store, rows: Sequence[Row], sounds: Sounds, mode: Mode
+    uri: str,
+    record: dict[str, Any],
+    run: Store,
+    rows: Sequence[Row],
+    sounds: Sounds,
+    mode: Mode,
+    price: float | None,
 ) -> dict[str, Any]:
     identity = record["identity"]
     tiles = facts.tiles(rows, identity)
+    work = read_work(run)
+    if (compute := compute_tile(work, rows, price)) is not None:
+        tiles.append(compute)
+    unpriced = price is not None and work is None
     whole = run.exists("_SUCCESS")
     planned = sum(shard.rows for shard in planned_shards(run))
-    with_audio = sum(is_ok(row) and row["duration_s"] is not None for row in rows)
+    with_audio = sum(makes_sound(row) and row["duration_s"] is not None for row in rows)
     started = datetime.fromtimestamp(record["created_unix_s"], UTC) if record.get("created_unix_s") else None
     return {
         "title": uri.rstrip("/").rpartition("/")[2] or uri,
@@ -94,8 +119,13 @@ def _values(
         "tiles": tiles,
         "notes": [
             *facts.notes(rows, identity, whole, planned, tiles),
+            *(["No cost: no engine time was counted in this run."] if unpriced else []),
             facts.sound_note(sounds, mode, with_audio),
         ],
+        "gates": gates_of(rows),
+        "outcomes": OUTCOMES,
+        "percent": percent,
+        "many": many,
         "clips": sounds.clips,
         "comparison": None,
     }

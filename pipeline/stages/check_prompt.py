@@ -1,17 +1,16 @@
-"""Reference audio, as bytes -> its measurements and what is wrong with it. Pure."""
+"""Reference audio, as bytes -> its measurements and what is wrong with it."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audio import can_resample, decode_audio
+from pipeline.audio import can_resample, clipped_fraction, rms_dbfs
+from pipeline.decoding import decode_untrusted
 from pipeline.manifest import Fault
 
-FLOOR_DBFS = -120.0  # what digital silence is reported as
 _FRAME_S = 0.025
 USUAL_RATES = (16_000, 24_000)  # what references are resampled to
 
@@ -31,7 +30,6 @@ class PromptLimits:
     max_duration_s: float = 30.0
     min_rms_dbfs: float = -60.0
     min_frame_dbfs: float = -50.0
-    clip_level: float = 0.999
     max_clipped_fraction: float = 0.01
 
 
@@ -51,17 +49,18 @@ def check_prompt(data: bytes, limits: PromptLimits | None = None) -> CheckedProm
     `audio_too_short`, `audio_odd_sample_rate`.
 
     Raises RowError where there is nothing to measure: `audio_empty`, `audio_unreadable`,
-    `audio_too_many_channels`, and `audio_too_long`, past which the file is not read.
+    `audio_too_many_channels`, `audio_odd_sample_rate` above any usual one, `audio_decoder_died`, and
+    `audio_too_long`, past which the file is not read.
     """
     limits = limits or PromptLimits()
-    waveform = decode_audio(data, max_duration_s=limits.max_duration_s)
+    waveform = decode_untrusted(data, limits.max_duration_s)
     # a NaN or Inf in any channel is one in the mix
     finite = np.isfinite(waveform.samples)
     samples = np.where(finite, waveform.samples, 0.0).astype(np.float64)
-    clipped_fraction = float(np.mean(np.abs(samples) >= limits.clip_level))
+    clipped = clipped_fraction(samples)
     centred = np.where(finite, samples - samples.sum() / max(1, finite.sum()), 0.0)
-    rms = _dbfs(centred)
-    loudest = max(_dbfs(frame) for frame in _frames(centred, waveform.sample_rate))
+    rms = rms_dbfs(centred)
+    loudest = max(rms_dbfs(frame) for frame in _frames(centred, waveform.sample_rate))
 
     faults = []
     if not finite.all():
@@ -71,8 +70,8 @@ def check_prompt(data: bytes, limits: PromptLimits | None = None) -> CheckedProm
     if rms < limits.min_rms_dbfs or loudest < limits.min_frame_dbfs:
         message = f"no speech: {rms:.0f} dBFS, {loudest:.0f} at its loudest; record it louder"
         faults.append(Fault("audio_silent", message))
-    if clipped_fraction > limits.max_clipped_fraction:
-        message = f"{clipped_fraction:.1%} of the samples are clipped; take a recording that is not"
+    if clipped > limits.max_clipped_fraction:
+        message = f"{clipped:.1%} of the samples are clipped; take a recording that is not"
         faults.append(Fault("audio_clipped", message))
     if waveform.duration_s < limits.min_duration_s:
         message = f"{waveform.duration_s:.2f} s, at least {limits.min_duration_s:g}; take a longer clip"
@@ -81,15 +80,10 @@ def check_prompt(data: bytes, limits: PromptLimits | None = None) -> CheckedProm
         faults.append(
             Fault("audio_odd_sample_rate", f"{waveform.sample_rate} Hz; resample it to a usual rate")
         )
-    return CheckedPrompt(waveform.duration_s, waveform.sample_rate, rms, clipped_fraction, tuple(faults))
+    return CheckedPrompt(waveform.duration_s, waveform.sample_rate, rms, clipped, tuple(faults))
 
 
 def _frames(samples: npt.NDArray[np.float64], sample_rate: int) -> list[npt.NDArray[np.float64]]:
     length = max(1, round(_FRAME_S * sample_rate))
     whole = len(samples) // length * length
     return np.split(samples[:whole], whole // length) if whole else [samples]
-
-
-def _dbfs(samples: npt.NDArray[np.float64]) -> float:
-    power = float(np.mean(np.square(samples)))
-    return max(FLOOR_DBFS, 10 * math.log10(power)) if power > 0 else FLOOR_DBFS

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.audio import WHISPER_SAMPLE_RATE, Waveform, decode_audio, resample, to_int16
+from pipeline.audio import WHISPER_SAMPLE_RATE, Waveform, from_int16, resample, to_int16
 from pipeline.codecs.base import Codec
+from pipeline.decoding import decode_untrusted
 from pipeline.errors import RowError
 from pipeline.evaluators.base import SpeakerEncoder, Transcriber
-from pipeline.records import SpeakerPrompt
+from pipeline.metrics.silence import spoken_s
+from pipeline.records import Row, SpeakerPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class ReferenceClip:
 def reference_clip(
     prompt_id: str, prompt_text: str | None, language: str, data: bytes, max_duration_s: float
 ) -> ReferenceClip:
-    """Raises the RowErrors of `decode_audio`."""
-    waveform = decode_audio(data, max_duration_s=max_duration_s)
+    """Raises the RowErrors of `decode_untrusted`."""
+    waveform = decode_untrusted(data, max_duration_s)
     return ReferenceClip(prompt_id, prompt_text, language, waveform)
 
 
@@ -69,6 +71,14 @@ def encode_prompts(
             )
         )
     return encoded
+
+
+def voice_columns(prompt: SpeakerPrompt) -> Row:
+    """What a row's scores need of its reference: the embedding, and seconds from first to last speech."""
+    return {
+        "prompt_embedding": None if prompt.embedding is None else prompt.embedding.tolist(),
+        "prompt_speech_s": spoken_s(Waveform(from_int16(prompt.waveform), WHISPER_SAMPLE_RATE)),
+    }
 
 
 def _transcripts(clips: Sequence[ReferenceClip], transcriber: Transcriber | None) -> list[str | None]:

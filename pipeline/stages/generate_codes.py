@@ -37,7 +37,8 @@ def generation_item(row: Row) -> GenerationItem:
 def code_columns(generated: GeneratedCodes) -> Row:
     data = bytes_of(generated.codes)
     return {
-        "take": generated.take,
+        "take": 0,
+        "engine_s": generated.engine_s,
         "finish_reason": generated.finish_reason,
         "codes": data,
         "codes_shape": list(generated.codes.shape),

@@ -8,6 +8,7 @@ from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.engine.frame_budget import max_new_frames
 from pipeline.records import ChatMLSample, Row, SpeakerPrompt, array_of, bytes_of, request_of
 from pipeline.stages.each_row import each_row
+from pipeline.stages.encode_prompt import voice_columns
 
 STAGE = "pack_sample"
 PromptLookup = Callable[[str], SpeakerPrompt]
@@ -24,9 +25,8 @@ def pack_samples(
             row["target_text"], row["language"], frame_rate, max_duration_s=row["max_duration_s"]
         )
         sample = prompt_format.pack(request_of(row), prompt, max_new_frames=budget)
-        embedding = None if prompt.embedding is None else prompt.embedding.tolist()
         heard = prompt.prompt_text if row["prompt_text"] is None else None
-        return row | {"prompt_text_heard": heard, "prompt_embedding": embedding} | sample_columns(sample)
+        return row | {"prompt_text_heard": heard} | voice_columns(prompt) | sample_columns(sample)
 
     return each_row(rows, STAGE, pack)
 

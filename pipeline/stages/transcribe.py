@@ -22,4 +22,11 @@ def transcribe(rows: Sequence[Row], transcriber: Transcriber) -> list[Row]:
 
 
 def _merge(row: Row, transcript: Transcript) -> Row:
-    return row | {"hypothesis": transcript.text, "unscored_reason": transcript.unscored_reason}
+    return row | {
+        "hypothesis": transcript.text,
+        "unscored_reason": transcript.unscored_reason,
+        "language_heard": transcript.language,
+        "language_probability": transcript.language_probability,
+        "no_speech_probability": transcript.no_speech_probability,
+        "avg_logprob": transcript.avg_logprob,
+    }

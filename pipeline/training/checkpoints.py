@@ -60,6 +60,11 @@ def load_training_state(path: Path, module: nn.Module, optimizer: torch.optim.Op
     return int(state["step"])
 
 
+def weight_names(path: Path) -> set[str]:
+    """The weights in a checkpoint. Raises CheckpointError."""
+    return set(_read(path)["module"])
+
+
 def _frozen(module: nn.Module) -> set[str]:
     return {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
 

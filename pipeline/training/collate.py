@@ -23,7 +23,7 @@ from pipeline.engine.delay_pattern import Codes, Ids, build_delay_pattern
 from pipeline.errors import ConfigError
 from pipeline.records import ChatMLSample
 from pipeline.training.phones import PHONES_PER_FRAME
-from pipeline.training.reading_guide import Reading
+from pipeline.training.reading_guide import FREE_KNOWN, Reading, even_progress, phone_progress
 
 Span = tuple[int, int]  # start and end in the batch's one row
 
@@ -190,7 +190,12 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
             header, end = (
                 np.flatnonzero(target.input_ids == i)[0] for i in (special.end_header, special.eot)
             )
-            readings.append(Reading((int(header) + 1, int(end)), int(columns[0]), target.codes.shape[1]))
+            text = (int(header) + 1, int(end))
+            if target.phones is None:
+                readings.append(Reading(text, int(columns[0]), even_progress(target.codes.shape[1])))
+            else:
+                progress = phone_progress(target.phones)
+                readings.append(Reading(text, int(columns[0]), progress, FREE_KNOWN))
             targets.append((length, length + size))
             length += size
         spans.append(((start, start + prompt), targets))

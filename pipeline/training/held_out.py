@@ -18,8 +18,8 @@ from pipeline.training.speech_quality import SpokenRow
 
 
 def read_rows(folder: Path, count: int) -> list[Row]:
-    """`count` rows, evenly spread over the shards (`*.parquet`) of `folder`. Raises ConfigError for none."""
-    rows = [row for shard in sorted(folder.glob("*.parquet")) for row in pq.read_table(shard).to_pylist()]
+    """`count` rows, evenly spread over the shards (`*.parquet`) in and below `folder`. Or ConfigError."""
+    rows = [row for shard in sorted(folder.rglob("*.parquet")) for row in pq.read_table(shard).to_pylist()]
     rows = [row for row in rows if row["failed_stage"] is None]
     if not rows:
         raise ConfigError(f"{folder}: no sample rows")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from pipeline.errors import CheckpointError
-from pipeline.training.checkpoints import last_checkpoint, load_training_state
+from pipeline.training.checkpoints import last_checkpoint, load_training_state, weight_names
 from pipeline.training.model_training import ModelRun, Trainee, copy_configs, new_trainee
 
 
@@ -39,7 +39,7 @@ def export_run(run: ModelRun, folder: Path, dtype: torch.dtype = torch.float32) 
     checkpoint = last_checkpoint(run.folder)
     if checkpoint is None:
         raise CheckpointError(f"{run.folder}: no training checkpoint yet")
-    trainee = new_trainee(run, seed=0)
+    trainee = new_trainee(run, seed=0, phones="phone_head.weight" in weight_names(checkpoint))
     step = load_training_state(checkpoint, trainee.module)
     export_trainee(trainee, run.folder, folder, dtype)
     return step

@@ -32,7 +32,7 @@ OTHER_CODEBOOKS_WEIGHT = 0.3  # each; the words hang on the first
 TEXT_WEIGHT = 0.05  # three tokens a target, which generation forces
 SEMANTIC_WEIGHT = 0.2
 READING_WEIGHT = 0.3
-PHONES_WEIGHT = 0.5
+PHONES_WEIGHT = 1.0
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
@@ -84,8 +84,11 @@ def copy_configs(source: Path, folder: Path) -> None:
         shutil.copyfile(file, to)
 
 
-def new_trainee(run: ModelRun, seed: int) -> Trainee:
-    """The model of the run's folder with weights as they are before the first step."""
+def new_trainee(run: ModelRun, seed: int, *, phones: bool | None = None) -> Trainee:
+    """The model of the run's folder with weights as they are before the first step.
+
+    `phones` gives it the head that tells them; by default it has one if its samples tell them.
+    """
     from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration, WhisperConfig
 
     prompt_format = PromptFormat.from_folder(run.folder, run.folder.name, style="document", semantic="auto")
@@ -104,7 +107,7 @@ def new_trainee(run: ModelRun, seed: int) -> Trainee:
         model,
         SemanticPathway(whisper, config.hidden_size),
         prompt_format.special.audio,
-        phones=tell_phones(run.samples / "train"),
+        phones=tell_phones(run.samples / "train") if phones is None else phones,
     )
     return Trainee(module.to(run.device), prompt_format)
 

@@ -17,6 +17,7 @@ PHONES = (
     "w", "y", "z", "zh",
 )
 # fmt: on
+PAUSE = PHONES.index("pau")
 LABEL_RATE = 100  # labels per second
 PHONES_PER_FRAME = 4  # of 25 Hz
 _SAME = {"ssil": "pau", "brth": "pau", "h#": "pau"}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipeline.engine.base import Sampling
 from pipeline.engine.checkpoint import checkpoint_id, load_checkpoint
 from pipeline.engine.standin import build_random_checkpoint
 from pipeline.errors import CheckpointError
@@ -165,3 +166,16 @@ def test_building_leaves_the_random_generator_alone(tmp_path):
     torch.manual_seed(5)
     build_random_checkpoint(tmp_path, seed=1, name="x", note="", hidden_size=64)
     assert np.array_equal(torch.rand(3), expected)
+
+
+def test_what_its_makers_recommend_is_how_it_is_sampled(copied):
+    assert load_checkpoint(str(copied)).sampling == Sampling(1.0, 0.95, 50)
+    (copied / "generation_config.json").write_text('{"temperature": 0.3, "top_k": 20, "do_sample": true}')
+    assert load_checkpoint(str(copied)).sampling == Sampling(0.3, 0.95, 20)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"temperature": "hot"}', '{"top_p": 2.0}'])
+def test_a_recommendation_that_cannot_be_read(copied, text):
+    (copied / "generation_config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"generation_config\.json|cannot load the model"):
+        load_checkpoint(str(copied))

@@ -30,13 +30,14 @@ def voices() -> dict[str, tuple[Waveform, str]]:
 
 @pytest.fixture(scope="session")
 def tone() -> Callable[..., Waveform]:
-    """A tone with some noise: two frequencies are two different clips."""
+    """A tone with some noise, four syllables a second: two frequencies are two different clips."""
 
     def make(seconds: float, hertz: float = 220.0, sample_rate: int = 16_000) -> Waveform:
         time = np.arange(round(seconds * sample_rate)) / sample_rate
         noise = np.random.default_rng(round(hertz)).standard_normal(len(time))
-        samples = 0.3 * np.sin(2 * np.pi * hertz * time) + 0.05 * noise
-        return Waveform(samples.astype(np.float32), sample_rate)
+        sound = 0.3 * np.sin(2 * np.pi * hertz * time) + 0.05 * noise
+        syllables = 0.5 - 0.5 * np.cos(2 * np.pi * 4.0 * time)
+        return Waveform((syllables * sound).astype(np.float32), sample_rate)
 
     return make
 
@@ -120,9 +121,26 @@ def whisper_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def wavlm_folder(tmp_path_factory) -> Path:
     """A WavLM x-vector model with group norm, the kind that padding harms most."""
+    return save_wavlm(
+        tmp_path_factory.mktemp("wavlm") / "tiny-wavlm", normalize=False, feat_extract_norm="group"
+    )
+
+
+@pytest.fixture(scope="session")
+def layer_norm_wavlm_folder(tmp_path_factory) -> Path:
+    """The same in the form of the large checkpoints, which normalise clip, features and layers alike."""
+    return save_wavlm(
+        tmp_path_factory.mktemp("wavlm") / "tiny-wavlm-layer",
+        normalize=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        conv_bias=True,
+    )
+
+
+def save_wavlm(folder: Path, *, normalize: bool, **form) -> Path:
     from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector
 
-    folder = tmp_path_factory.mktemp("wavlm") / "tiny-wavlm"
     torch.manual_seed(0)
     model = WavLMForXVector(
         WavLMConfig(
@@ -135,11 +153,11 @@ def wavlm_folder(tmp_path_factory) -> Path:
             num_conv_pos_embedding_groups=2,
             tdnn_dim=(32, 32, 32, 32, 64),
             xvector_output_dim=48,
-            feat_extract_norm="group",
             use_weighted_layer_sum=True,
             initializer_range=0.3,
+            **form,
         )
     )
     model.save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=False).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=normalize, return_attention_mask=normalize).save_pretrained(folder)
     return folder

@@ -10,18 +10,21 @@ from pipeline.audio import Waveform
 from pipeline.errors import CheckpointError
 from pipeline.evaluators import (
     is_silent,
+    load_quality_model,
     load_speaker_encoder,
     load_transcriber,
+    quality_model_id,
     speaker_encoder_id,
     transcriber_id,
 )
-from pipeline.evaluators.base import as_embedding
+from pipeline.evaluators.base import as_embedding, without_speech
 
 
 def test_none_is_nobody():
     assert load_transcriber("none") is None
     assert load_speaker_encoder("none") is None
-    assert transcriber_id("none") == speaker_encoder_id("none") == "none"
+    assert load_quality_model("none") is None
+    assert transcriber_id("none") == speaker_encoder_id("none") == quality_model_id("none") == "none"
 
 
 def test_hub_ids_are_told_by_their_revision_alone():
@@ -34,6 +37,12 @@ def test_hub_ids_are_told_by_their_revision_alone():
 def test_unknown_demo_names_are_refused(load):
     with pytest.raises(CheckpointError, match="demo:sphinx: no such embedded evaluator"):
         load("demo:sphinx")
+
+
+@pytest.mark.parametrize("load", [load_quality_model, quality_model_id])
+def test_unknown_quality_models_are_refused(load):
+    with pytest.raises(CheckpointError, match="utmos: no such quality model; there is dnsmos, and none"):
+        load("utmos")
 
 
 @pytest.mark.parametrize("load", [load_transcriber, load_speaker_encoder])
@@ -99,6 +108,22 @@ def test_silence_is_a_level():
     sine = np.sin(np.arange(16_000) / 10.0).astype(np.float32)
     assert not is_silent(Waveform(0.001 * sine, 16_000))
     assert is_silent(Waveform(0.0001 * sine, 16_000))
+
+
+def test_no_transcriber_is_shown_what_is_no_speech(tone, voices):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    click = np.zeros(32_000, np.float32)
+    click[16_000:16_100] = 0.9
+    steady = "silent: no speech in the sound, which is steady, or shorter than a syllable"
+    silent = [
+        without_speech(Waveform(samples, 16_000)) for samples in (noise[:0], 1e-4 * noise, noise, click)
+    ]
+    assert [(one.text, one.unscored_reason) for one in silent] == [
+        *[("", "silent: under -70 dBFS")] * 2,
+        *[("", steady)] * 2,
+    ]
+    assert without_speech(tone(1.0)) is None
+    assert without_speech(voices["slt-1.flac"][0]) is None
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [1.0, np.nan], [np.inf, 1.0]])

@@ -47,7 +47,7 @@ def test_other_sample_rates_are_resampled(transcriber, voices):
 def test_silence_is_heard_as_nothing(transcriber, samples):
     silence = Waveform(np.zeros(samples, np.float32), 16_000)
     (transcript,) = transcriber.transcribe([silence], ["en"])
-    assert (transcript.text, transcript.unscored_reason) == ("", None)
+    assert (transcript.text, transcript.unscored_reason) == ("", "silent: under -70 dBFS")
 
 
 def test_a_clip_shorter_than_a_frame_is_heard_as_nothing(transcriber):

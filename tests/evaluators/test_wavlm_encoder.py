@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import WavLMForXVector
+from transformers import Wav2Vec2FeatureExtractor, WavLMForXVector
 
 from pipeline.audio import Waveform, resample
 from pipeline.evaluators import load_speaker_encoder, speaker_encoder_id
+from pipeline.evaluators.wavlm_encoder import WavLMEncoder
 from pipeline.metrics.similarity import cosine
 
 
@@ -30,6 +31,61 @@ def test_does_not_depend_on_batch_mates(encoder, tone):
     together = [e.vector for e in encoder.embed(clips)]
     for clip, vector in zip(clips, together, strict=True):
         assert np.array_equal(encoder.embed([clip])[0].vector, vector)
+
+
+def lengths_of(encoder, monkeypatch):
+    """The shapes [clips, samples] that the model is given from now on."""
+    shapes = []
+    forward = encoder._model.wavlm.forward
+
+    def watched(values, **more):
+        shapes.append(tuple(values.shape))
+        return forward(values, **more)
+
+    monkeypatch.setattr(encoder._model.wavlm, "forward", watched)
+    return shapes
+
+
+def transformers_alone(folder, clip):
+    """transformers' own x-vector of one clip without a mask: nothing is padded, so its head is right."""
+    model = WavLMForXVector.from_pretrained(folder).eval()
+    inputs = Wav2Vec2FeatureExtractor.from_pretrained(folder)(
+        clip.samples, sampling_rate=16_000, return_tensors="pt"
+    )
+    with torch.no_grad():
+        return model(inputs.input_values).embeddings[0].numpy()
+
+
+def test_layer_norm_clips_go_padded_and_masked(layer_norm_wavlm_folder, tone, monkeypatch):
+    clips = [tone(1.9, 330.0), tone(0.7), tone(0.5, 440.0), tone(1.0, 550.0)]
+    encoder = WavLMEncoder(str(layer_norm_wavlm_folder), batch_s=100.0)
+    shapes = lengths_of(encoder, monkeypatch)
+    together = [e.vector for e in encoder.embed(clips)]
+    assert shapes == [(4, 30_400)]
+    for clip, vector in zip(clips, together, strict=True):
+        alone = transformers_alone(layer_norm_wavlm_folder, clip)
+        np.testing.assert_allclose(vector, alone, atol=1e-5 * np.abs(alone).max())
+        assert cosine(vector, alone) > 1 - 1e-9
+
+
+def test_group_norm_clips_go_with_those_of_their_length(wavlm_folder, tone, monkeypatch):
+    clips = [tone(0.7), tone(1.9, 330.0), tone(0.7, 440.0), tone(1.9, 550.0), tone(1.9, 660.0)]
+    encoder = WavLMEncoder(str(wavlm_folder), batch_s=4.0)
+    shapes = lengths_of(encoder, monkeypatch)
+    together = [e.vector for e in encoder.embed(clips)]
+    assert shapes == [(2, 11_200), (2, 30_400), (1, 30_400)]  # 3 x 1.9 s are over 4 s
+    for clip, vector in zip(clips, together, strict=True):
+        alone = transformers_alone(wavlm_folder, clip)
+        np.testing.assert_allclose(vector, alone, atol=1e-5 * np.abs(alone).max())
+
+
+def test_clips_without_an_embedding_keep_their_place_in_a_batch(layer_norm_wavlm_folder, tone):
+    encoder = WavLMEncoder(str(layer_norm_wavlm_folder), batch_s=100.0)
+    clips = [Waveform(np.zeros(16_000, np.float32), 16_000), tone(0.7), tone(0.1), tone(0.9, 440.0)]
+    found = [e.vector for e in encoder.embed(clips)]
+    assert [vector is None for vector in found] == [True, False, True, False]
+    assert cosine(found[3], encoder.embed([clips[3]])[0].vector) > 1 - 1e-9
+    assert encoder.embed([]) == []
 
 
 def test_other_sample_rates_are_resampled(encoder, voices):

@@ -5,8 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from row_by_row import intervals
 
-from pipeline.metrics.aggregate import summarise
+from pipeline.metrics.aggregate import summarise, unit_of
+from pipeline.metrics.intervals import mean_interval
 from pipeline.records import RESULT_ROW, to_table
 
 
@@ -28,19 +30,23 @@ def ok(errors: int, words: int, **more):
         "cer_reference_chars": 2 * words,
         "transcriber": "demo:t",
         "speaker_encoder": "demo:s",
-        "normalizer": "en/1",
+        "normalizer": "en/2",
         **more,
     }
 
 
-def failed(stage: str, code: str):
-    return {"status": "failed", "failed_stage": stage, "error_code": code, "error_message": "why"}
+def failed(stage: str, code: str, **more):
+    return {"status": "failed", "failed_stage": stage, "error_code": code, "error_message": "why", **more}
 
 
-def summary_of(*rows):
+def summary_of(*rows, resamples=50):
     """Through Arrow, so that what a row lacks is the null a reader of the dataset sees."""
-    summary = summarise(to_table(list(rows), RESULT_ROW).to_pylist())
+    summary = summarise(to_table(list(rows), RESULT_ROW).to_pylist(), resamples=resamples)
     return json.loads(json.dumps(summary, allow_nan=False))
+
+
+def aggregates(summary):
+    return {name: value for name, value in summary.items() if name not in ("intervals", "with_failures")}
 
 
 def test_by_hand():
@@ -59,9 +65,10 @@ def test_by_hand():
         failed("load_prompt", "audio_empty"),
         failed("generate", "quarantined"),
     )
-    assert {key: summary[key] for key in ("rows", "ok", "failed", "scored", "unscored")} == {
+    assert {key: summary[key] for key in ("rows", "ok", "rejected", "failed", "scored", "unscored")} == {
         "rows": 7,
         "ok": 4,
+        "rejected": 0,
         "failed": 3,
         "scored": 3,
         "unscored": 1,
@@ -69,27 +76,44 @@ def test_by_hand():
     assert summary["failures"] == {"generate": {"quarantined": 1}, "load_prompt": {"audio_empty": 2}}
     assert summary["unscored_reasons"] == {
         "wer": {"English only": 1},
-        "cer": {"English only": 1},
+        "cer": {},  # no row is judged by characters
         "similarity": {"unknown": 2},  # the third row, and the one nobody heard
     }
-    assert summary["wer"] == {
+    assert aggregates(summary["wer"]) == {
         "rows": 3,
         "errors": 4,
         "reference_words": 24,
         "macro": pytest.approx((0.0 + 0.1 + 0.75) / 3),
+        "macro_clipped": pytest.approx((0.0 + 0.1 + 0.75) / 3),
         "micro": pytest.approx(4 / 24),
         "median": pytest.approx(0.1),
         # linear between the second and third of three: position 0.95 * 2 = 1.9
         "p95": pytest.approx(0.1 + 0.9 * (0.75 - 0.1)),
         "share_over_50_percent": pytest.approx(1 / 3),
     }
-    assert summary["cer"]["micro"] == pytest.approx(8 / 48)
-    assert summary["similarity"] == {"rows": 2, "mean": pytest.approx(0.7)}
+    assert summary["cer_of_word_rows"]["micro"] == pytest.approx(8 / 48)
+    assert summary["cer"]["rows"] == 0
+    # one voice: no interval
+    assert set(summary["wer"]["intervals"].values()) == {None}
+    assert aggregates(summary["similarity"]) == {"rows": 2, "mean": pytest.approx(0.7), "interval": None}
+    # three failed rows of no known text: a rate of 1 in one word, and nothing alike
+    assert aggregates(summary["wer"]["with_failures"]) == {
+        "rows": 6,
+        "errors": 7,
+        "reference_words": 27,
+        "macro": pytest.approx((0.0 + 0.1 + 0.75 + 3) / 6),
+        "macro_clipped": pytest.approx((0.0 + 0.1 + 0.75 + 3) / 6),
+        "micro": pytest.approx(7 / 27),
+        "median": pytest.approx(0.875),
+        "p95": 1.0,
+        "share_over_50_percent": pytest.approx(4 / 6),
+    }
+    assert summary["similarity"]["with_failures"]["mean"] == pytest.approx(1.4 / 5)
     assert summary["audio_seconds"] == pytest.approx(7.5)
     assert summary["finish_reasons"] == {"eos": 2, "length": 2}
     assert summary["transcribers"] == {"demo:t": 3}
     assert summary["speaker_encoders"] == {"demo:s": 3}
-    assert summary["normalizers"] == {"en/1": 3}
+    assert summary["normalizers"] == {"en/2": 3}
     assert summary["protocols"] == {}
 
 
@@ -103,6 +127,11 @@ def test_nothing_to_average_is_null(rows):
     assert summary["similarity"]["mean"] is None
 
 
+def test_a_loop_does_not_hide_the_other_rows_in_the_clipped_mean():
+    summary = summary_of(ok(40, 10), ok(0, 10))["wer"]
+    assert (summary["macro"], summary["macro_clipped"]) == (2.0, 0.5)
+
+
 def test_exactly_half_is_not_over_half():
     assert summary_of(ok(1, 2))["wer"]["share_over_50_percent"] == 0.0
 
@@ -110,7 +139,7 @@ def test_exactly_half_is_not_over_half():
 def test_characters_alone_are_a_score():
     row = ok(1, 4) | {name: None for name in ok(1, 4) if name.startswith("wer")}
     summary = summary_of(row)
-    assert (summary["scored"], summary["wer"]["rows"], summary["cer"]["rows"]) == (1, 0, 1)
+    assert (summary["scored"], summary["wer"]["rows"], summary["cer_of_word_rows"]["rows"]) == (1, 0, 1)
 
 
 def test_why_a_metric_is_missing():
@@ -129,10 +158,128 @@ def test_why_a_metric_is_missing():
     }
     assert summary["unscored_reasons"] == {
         "wer": not_heard,
-        "cer": not_heard,
+        "cer": {},
         "similarity": {"no voiced audio": 2, "evaluation.speaker_encoder is none": 1},
     }
     assert (summary["scored"], summary["unscored"]) == (1, 4)
+
+
+def chinese(errors: int, chars: int, **more):
+    """A row judged by characters; its WER, of one long word, is 1 or 0."""
+    return ok(errors, chars, **more) | {
+        "wer": float(errors > 0),
+        "wer_reference_words": 1,
+        "cer": errors / chars,
+        "cer_deletions": errors,
+        "cer_insertions": 0,
+        "cer_reference_chars": chars,
+        "normalizer": "zh/1",
+        "language": "zh",
+    }
+
+
+def test_words_and_characters_are_never_averaged_together():
+    summary = summary_of(
+        ok(1, 10, language="en"), ok(3, 10, language="en"), chinese(1, 20), {"status": "ok", "language": "ja"}
+    )
+    assert summary["wer"]["macro"] == pytest.approx(0.2)
+    assert (summary["cer"]["rows"], summary["cer"]["macro"]) == (1, pytest.approx(0.05))
+    assert summary["cer_of_word_rows"]["rows"] == 2
+    assert summary["unscored_reasons"]["cer"] == {"unknown": 1}
+    assert summary["unscored_reasons"]["wer"] == {}
+    assert {name: entry["unit"] for name, entry in summary["by_language"].items()} == {
+        "en": "word",
+        "zh": "char",
+    }
+    assert summary["by_language"]["en"]["macro"] == pytest.approx(0.2)
+    assert summary["by_language"]["zh"]["macro"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "language", "unit"),
+    [
+        ("en/1", "ja", "word"),  # what it was scored by counts
+        ("th/1", "en", "char"),
+        (None, "ko-KR", "char"),
+        (None, "de", "word"),
+        (None, None, "word"),
+        ("unheard-of/3", "zh", "char"),
+    ],
+)
+def test_what_a_row_is_judged_by(normalizer, language, unit):
+    assert unit_of({"normalizer": normalizer, "language": language}) == unit
+    assert unit_of({"language": language}) == unit_of({"normalizer": None, "language": language})
+
+
+def test_failures_are_counted_both_ways():
+    lost = failed("generate", "quarantined", target_text="four words were asked", language="en")
+    summary = summary_of(ok(0, 4, similarity=0.8), lost)
+    assert (summary["wer"]["macro"], summary["wer"]["micro"]) == (0.0, 0.0)
+    both = summary["wer"]["with_failures"]
+    assert (both["rows"], both["macro"], both["micro"]) == (2, 0.5, 0.5)
+    assert summary["similarity"]["mean"] == pytest.approx(0.8)
+    assert summary["similarity"]["with_failures"]["mean"] == pytest.approx(0.4)
+    # without spaces: five characters of Chinese
+    gone = failed("generate", "quarantined", target_text="你好， 世界人", language="zh")
+    assert summary_of(chinese(0, 5), gone)["cer"]["with_failures"]["micro"] == 0.5
+
+
+def test_a_rejected_row_counts_by_its_best_take_and_only_with_failures():
+    rejected = ok(2, 4, similarity=0.2, status="rejected")
+    summary = summary_of(ok(0, 4, similarity=0.8), rejected, {"status": "rejected", "target_text": "one two"})
+    assert (summary["ok"], summary["rejected"], summary["failed"]) == (1, 2, 0)
+    assert summary["failures"] == {}
+    assert (summary["wer"]["rows"], summary["wer"]["macro"]) == (1, 0.0)
+    both = summary["wer"]["with_failures"]
+    assert (both["macro"], both["micro"]) == (pytest.approx((0 + 0.5 + 1) / 3), pytest.approx(4 / 10))
+    assert summary["similarity"]["with_failures"]["mean"] == pytest.approx(1.0 / 3)
+    assert summary["audio_seconds"] == 2.0
+
+
+def test_failures_alone_make_no_rate_where_nobody_listened():
+    silent = {"status": "ok", "transcriber": "none", "speaker_encoder": "none"}
+    summary = summary_of(silent, failed("generate", "quarantined"))
+    for name in ("wer", "similarity"):
+        assert summary[name]["with_failures"]["rows"] == 0
+
+
+def test_intervals_draw_whole_voices():
+    rows = [
+        ok(i % 4, 5 + i % 7, prompt_id=f"v{i % 9}", utterance_id=f"u{i}", similarity=(i % 10) / 10)
+        for i in range(80)
+    ]
+    summary = summary_of(*rows, resamples=400)
+    counts = [(row["wer_substitutions"], row["wer_reference_words"], row["prompt_id"]) for row in rows]
+    for name, ends in intervals(counts, resamples=400).items():
+        assert summary["wer"]["intervals"][name] == pytest.approx(list(ends))
+    alike = mean_interval(
+        [row["similarity"] for row in rows], [row["prompt_id"] for row in rows], resamples=400
+    )
+    assert summary["similarity"]["interval"] == pytest.approx([alike.low, alike.high])
+
+
+def test_the_worst_voices_come_first():
+    rows = [ok(i, 10, prompt_id=f"id-{i}", prompt_audio=f"s3://b/voice-{i}.flac") for i in range(10)]
+    rows += [ok(1, 10, prompt_id="named", speaker="Ann"), failed("g", "c", prompt_id="named", speaker="Ann")]
+    rows += [failed("check_prompt", "uri_not_found", prompt_audio="gone.wav")]
+    worst = summary_of(*rows)["worst_voices"]["word"]
+    assert [entry["name"] for entry in worst[:4]] == ["gone", "voice-9", "voice-8", "voice-7"]
+    assert worst[0] == {
+        "voice": "gone.wav",
+        "name": "gone",
+        "rows": 0,
+        "macro": None,
+        "micro": None,
+        "rows_with_failures": 1,
+        "macro_with_failures": 1.0,
+        "micro_with_failures": 1.0,
+        "similarity": None,
+    }
+    ann = next(entry for entry in worst if entry["name"] == "Ann")
+    assert (ann["macro"], ann["macro_with_failures"]) == (pytest.approx(0.1), pytest.approx(0.55))
+    assert len(worst) == 10
+    assert summary_of(ok(1, 10, prompt_id="alone"))["worst_voices"] == {}
+    assert summary_of(ok(1, 10), ok(2, 10))["by_language"] == {}
 
 
 ROWS = st.lists(
@@ -151,7 +298,9 @@ def test_every_row_is_counted_once(rows):
     assert summary["rows"] == len(rows) == summary["ok"] + summary["failed"]
     assert summary["failed"] == sum(sum(codes.values()) for codes in summary["failures"].values())
     assert summary["ok"] == summary["scored"] + summary["unscored"]
-    for metric, reasons in summary["unscored_reasons"].items():
+    assert summary["unscored_reasons"]["cer"] == {}
+    for metric in ("wer", "similarity"):
+        reasons = summary["unscored_reasons"][metric]
         assert summary["ok"] == summary[metric]["rows"] + sum(reasons.values())
 
 

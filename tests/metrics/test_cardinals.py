@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.metrics.cardinals import cardinal, spell_numbers
+from pipeline.metrics.cardinals import cardinal, ordinal, spell_numbers, year
 
 # fmt: off
 VALUES = {
@@ -72,7 +72,67 @@ def test_out_of_range(number):
         ("1000000", "one zero zero zero zero zero zero"),
         ("1,2345", "one , two thousand three hundred forty five"),  # no thousands comma
         ("chapter 7.", "chapter seven ."),
+        ("the 21st, 2ND and 1,000th", "the twenty first , second and one thousandth"),
+        ("the 1990s, the 80's", "the nineteen nineties , the eighties"),
+        ("in 1999.", "in nineteen ninety nine ."),
+        ("1999.5", "one thousand nine hundred ninety nine point five"),
+        ("1,999", "one thousand nine hundred ninety nine"),  # no year has a comma
+        ("1984's", "nineteen eighty four's"),
+        ("1099", "one thousand ninety nine"),
+        ("2100", "two thousand one hundred"),
+        ("007th", "zero zero seven"),
     ],
 )
 def test_numbers_in_text(text, words):
     assert " ".join(spell_numbers(text).split()) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "zeroth"),
+        (1, "first"),
+        (2, "second"),
+        (3, "third"),
+        (4, "fourth"),
+        (5, "fifth"),
+        (8, "eighth"),
+        (9, "ninth"),
+        (12, "twelfth"),
+        (13, "thirteenth"),
+        (20, "twentieth"),
+        (21, "twenty first"),
+        (40, "fortieth"),
+        (100, "one hundredth"),
+        (112, "one hundred twelfth"),
+        (1_000, "one thousandth"),
+    ],
+)
+def test_ordinals_by_hand(number, words):
+    assert ordinal(number) == words
+
+
+@given(st.integers(0, 999_999))
+def test_an_ordinal_is_its_cardinal_but_for_the_last_word(number):
+    *head, last = ordinal(number).split()
+    *same, cardinal_last = cardinal(number).split()
+    assert head == same
+    assert last != cardinal_last
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1100, "eleven hundred"),
+        (1492, "fourteen ninety two"),
+        (1900, "nineteen hundred"),
+        (1905, "nineteen oh five"),
+        (1999, "nineteen ninety nine"),
+        (2000, "two thousand"),
+        (2009, "two thousand nine"),
+        (2010, "twenty ten"),
+        (2026, "twenty twenty six"),
+    ],
+)
+def test_years_by_hand(number, words):
+    assert year(number) == words

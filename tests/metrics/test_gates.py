@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config import GatesConfig, Limits
 from pipeline.errors import ConfigError
-from pipeline.metrics.gates import GateLimits, Limits, gate, length_ratio, reason_code
+from pipeline.metrics.gates import gate, length_ratio, limits_of, reason_code
 
 ALL = Limits(
     max_wer=0.3,
@@ -54,7 +55,7 @@ def test_the_limit_itself_passes():
         ({"speech_ratio": 0.0}, "speech_ratio: 0 is under 0.4"),
         ({"finish_reason": "length"}, "finish_reason: length"),
         ({"failed_stage": "generate", "error_code": "quarantined", "wer": 9.0}, "failed: quarantined"),
-        ({"status": "failed"}, "failed: unknown"),
+        ({"failed_stage": "generate"}, "failed: unknown"),
     ],
 )
 def test_every_reason(change, reason):
@@ -90,27 +91,39 @@ def test_where_characters_are_the_words(language):
 def test_no_limits_pass_all_but_the_cut_off():
     row = {"status": "ok", "wer": 9.0, "finish_reason": "length"}
     assert gate(row, Limits()) == ("finish_reason: length",)
-    assert gate(row, Limits(finish_reasons=frozenset())) == ()
+    assert gate(row, Limits(must_end=False)) == ()
 
 
 @pytest.mark.parametrize(
     ("language", "found"),
-    [("en", 0.1), ("EN_us", 0.1), ("pt-BR", 0.2), ("pt_br", 0.2), ("pt", 0.3), ("pt-PT", 0.3), ("sw", 0.9)],
+    [
+        ("en", 0.1),
+        ("EN_us", 0.1),
+        ("pt-BR", 0.2),
+        ("pt_br", 0.2),
+        ("pt", 0.3),
+        ("pt-PT", 0.3),
+        ("sw", 0.9),
+        (None, 0.9),
+    ],
 )
 def test_limits_of_a_language(language, found):
-    limits = GateLimits(
-        Limits(max_wer=0.9),
-        {"en": Limits(max_wer=0.1), "pt-br": Limits(max_wer=0.2), "PT": Limits(max_wer=0.3)},
+    gates = GatesConfig(
+        max_wer=0.9,
+        languages={"en": Limits(max_wer=0.1), "pt-br": Limits(max_wer=0.2), "PT": Limits(max_wer=0.3)},
     )
-    assert limits.of(language).max_wer == found
+    assert limits_of(gates, language).max_wer == found
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_wer": math.nan}, r"gates\.max_wer: nan is no limit"),
-        ({"min_similarity": math.inf}, r"gates\.min_similarity: inf is no limit"),
-        ({"min_length_ratio": 2.0, "max_length_ratio": 1.0}, r"gates\.min_length_ratio: 2.0 is over"),
+        ({"max_wer": math.nan}, r"gates\.max_wer = nan: must be a finite"),
+        ({"min_similarity": math.inf}, r"gates\.min_similarity = inf: must be a finite"),
+        (
+            {"min_length_ratio": 2.0, "max_length_ratio": 1.0},
+            r"gates\.min_length_ratio = 2.0: must be at most",
+        ),
     ],
 )
 def test_impossible_limits(settings, message):

@@ -3,21 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.metrics import intervals
 from pipeline.metrics.intervals import (
-    AGGREGATES,
     Interval,
     ScoredRow,
-    aggregates_with_intervals,
-    mean_interval,
     scored_rows,
     wilson,
 )
@@ -55,89 +49,6 @@ def of(rows: list[ScoredRow]) -> dict[str, float]:
     }
 
 
-def test_estimates_by_hand():
-    rows = [ScoredRow(0, 10, "a"), ScoredRow(1, 10, "b"), ScoredRow(3, 4, "b")]
-    looped = aggregates_with_intervals([*rows, ScoredRow(16, 4, "c")], resamples=10)
-    assert looped["macro"].estimate == pytest.approx((0.85 + 4) / 4)
-    assert looped["macro_clipped"].estimate == pytest.approx((0.85 + 1) / 4)
-    found = {name: made.estimate for name, made in aggregates_with_intervals(rows, resamples=10).items()}
-    assert found == {
-        "macro": pytest.approx((0.0 + 0.1 + 0.75) / 3),
-        "macro_clipped": pytest.approx((0.0 + 0.1 + 0.75) / 3),
-        "micro": pytest.approx(4 / 24),
-        "median": pytest.approx(0.1),
-        "p95": pytest.approx(0.1 + 0.9 * (0.75 - 0.1)),
-        "share_over_50_percent": pytest.approx(1 / 3),
-    }
-
-
-@given(ROWS, st.lists(st.integers(0, 3), min_size=4, max_size=4))
-def test_a_draw_is_its_rows_repeated(rows, times):
-    rows = sorted(rows, key=lambda row: row.errors / row.units)
-    voices = sorted({row.voice for row in rows})
-    drawn = dict(zip(voices, times, strict=False))
-    repeated = [row for row in rows for _ in range(drawn[row.voice])]
-    if not repeated:
-        return
-    resample = intervals.Resample(
-        np.array([[drawn[voice] for voice in voices]]),
-        np.array([row.errors / row.units for row in rows]),
-        np.array([row.errors for row in rows]),
-        np.array([row.units for row in rows]),
-        np.array([voices.index(row.voice) for row in rows]),
-    )
-    found = {name: float(aggregate(resample)[0]) for name, aggregate in AGGREGATES.items()}
-    assert found == {name: pytest.approx(value) for name, value in of(repeated).items()}
-
-
-def test_one_row_a_voice_is_the_plain_bootstrap():
-    rows = [replace(row, voice=str(i)) for i, row in enumerate(some_rows(200, 1))]
-    rates = [row.errors / row.units for row in rows]
-    found = aggregates_with_intervals(rows)
-    for name, statistic in (("macro", np.mean), ("p95", lambda x, axis: np.percentile(x, 95, axis=axis))):
-        other = stats.bootstrap(
-            (rates,), statistic, n_resamples=10_000, method="percentile", rng=np.random.default_rng(3)
-        ).confidence_interval
-        spread = other.high - other.low
-        assert found[name].low == pytest.approx(other.low, abs=0.08 * spread)
-        assert found[name].high == pytest.approx(other.high, abs=0.08 * spread)
-
-
-def test_rows_of_a_voice_that_agree_are_one_row():
-    single = [ScoredRow(errors, 10, str(errors)) for errors in range(8)]
-    once, often = aggregates_with_intervals(single), aggregates_with_intervals(single * 5)
-    # quantiles between two order statistics move with n; ratios do not
-    for name in ("macro", "micro", "share_over_50_percent"):
-        assert (once[name].low, once[name].high) == pytest.approx((often[name].low, often[name].high))
-
-
-@settings(max_examples=20)
-@given(ROWS, st.randoms())
-def test_order_does_not_matter_and_the_estimate_is_inside(rows, random):
-    found = aggregates_with_intervals(rows, resamples=200)
-    random.shuffle(rows)
-    assert aggregates_with_intervals(rows, resamples=200) == found
-    if len({row.voice for row in rows}) < 2:
-        assert all(made.low is made.high is None for made in found.values())
-    else:
-        assert all(made.low <= made.high for made in found.values())
-
-
-def test_pieces_and_seed(monkeypatch):
-    rows = some_rows(30, 7)
-    whole = aggregates_with_intervals(rows, resamples=501)
-    assert aggregates_with_intervals(rows, resamples=501, seed=1) != whole
-    monkeypatch.setattr(intervals, "_CELLS", 30 * 13)
-    for name, made in aggregates_with_intervals(rows, resamples=501).items():
-        assert (made.low, made.high) == pytest.approx((whole[name].low, whole[name].high))
-
-
-def test_nothing_and_impossible():
-    assert set(aggregates_with_intervals([]).values()) == {Interval(None, None, None)}
-    with pytest.raises(ValueError, match="empty reference"):
-        aggregates_with_intervals([ScoredRow(1, 0, "a")])
-
-
 @pytest.mark.parametrize(
     ("successes", "low", "high"),
     [(156, 49.9, 61.4), (212, 70.4, 80.4)],  # [ref] 55.71 % and 75.71 % of 280
@@ -161,17 +72,6 @@ def test_wilson_edges():
     assert wilson(1.5, 3).estimate == 0.5
     with pytest.raises(ValueError, match="4 successes of 3 trials"):
         wilson(4, 3)
-
-
-def test_mean_interval_is_macros():
-    rows = some_rows(50, 9)
-    macro = aggregates_with_intervals(rows)["macro"]
-    made = mean_interval([row.errors / row.units for row in rows], [row.voice for row in rows])
-    assert (made.estimate, made.low, made.high) == pytest.approx(
-        (macro.estimate, macro.low, macro.high), rel=0.03
-    )
-    assert mean_interval([], []) == Interval(None, None, None)
-    assert mean_interval([0.0, 1.0], ["a", "a"]) == Interval(0.5, None, None)
 
 
 def test_scored_rows_of_a_run():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError
 from pipeline.metrics.ledger import ledger
 from pipeline.metrics.protocol_normalizers import PROTOCOL_NORMALIZERS, whisper_english
-from pipeline.metrics.protocols import PROTOCOLS, protocol_named, score_corpus, score_under, sharing_asr
+from pipeline.metrics.protocols import PROTOCOLS, protocol_named, score_under, sharing_asr
 
 TEXTS = st.text("abAB '’,-—。！好界7", max_size=14)
 
@@ -108,23 +108,6 @@ def test_against_jiwer(name, apostrophes, words, reference, hypothesis):
         assert score.rate == pytest.approx(jiwer.wer(said, heard))
     else:
         assert score.rate == (None if heard.split() else 0.0)
-
-
-def test_corpus_by_hand():
-    pairs = [("one two three four", "one two three four"), ("one two", "one"), ("one two", None), ("-", "hm")]
-    macro = score_corpus(pairs, PROTOCOLS["seed-tts-eval/en"])
-    assert (macro.rows, macro.missing, macro.undefined) == (4, 1, 1)
-    assert macro.value == pytest.approx((0 + 0.5) / 2)
-    assert macro.value_with_missing == pytest.approx((0 + 0.5 + 1) / 3)
-    micro = score_corpus(pairs, replace(PROTOCOLS["seed-tts-eval/en"], aggregate="micro"))
-    assert micro.value == pytest.approx(1 / 6)
-    assert micro.value_with_missing == pytest.approx(3 / 8)
-
-
-def test_nothing_to_average_is_none():
-    score = score_corpus([("one", None)], PROTOCOLS["f5/en"])
-    assert (score.value, score.value_with_missing) == (None, 1.0)
-    assert score_corpus([], PROTOCOLS["f5/en"]).value_with_missing is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.metrics.gates import GateLimits, Limits, gate
+from pipeline.config import GatesConfig
+from pipeline.metrics.gates import gate
 from pipeline.metrics.takes import (
     best_of_k,
     best_take,
@@ -19,9 +21,12 @@ from pipeline.metrics.takes import (
     passed_within,
     summarise_takes,
     take_order,
+    take_seed,
+    was_spoken,
 )
+from pipeline.records import TAKE_FIELDS
 
-LIMITS = GateLimits(Limits(max_wer=0.3, min_similarity=0.5))
+LIMITS = GatesConfig(max_wer=0.3, min_similarity=0.5)
 
 
 def take(number, wer, similarity=0.8, **more):
@@ -38,7 +43,13 @@ def take(number, wer, similarity=0.8, **more):
 
 
 def failed(number):
-    return {"status": "failed", "language": "en", "take": number, "error_code": "oom", "failed_stage": "g"}
+    return {
+        "status": "failed",
+        "language": "en",
+        "take": number,
+        "error_code": "oom",
+        "failed_stage": "decode_codes",
+    }
 
 
 @pytest.mark.parametrize(
@@ -81,23 +92,53 @@ def test_the_best_does_not_depend_on_the_order_and_passes_if_one_does(takes, ran
     shuffled = random.sample(takes, len(takes))
     assert best_take(shuffled, LIMITS) is best
     assert sorted(shuffled, key=lambda row: take_order(row, LIMITS))[0] is best
-    if any(not gate(row, LIMITS.default) for row in takes):
-        assert not gate(best, LIMITS.default)
+    if any(not gate(row, LIMITS) for row in takes):
+        assert not gate(best, LIMITS)
+
+
+def of(max_takes, **more):
+    return replace(LIMITS, max_takes=max_takes, otherwise="reject", **more)
 
 
 def test_decisions():
     good, bad, worse = take(2, 0.1), take(1, 0.5), take(0, 0.9)
-    assert decide([worse], LIMITS, 3).status == "again"
-    passed = decide([worse, bad, good], LIMITS, 3)
-    assert (passed.status, passed.best, passed.reasons) == ("ok", good, ())
-    rejected = decide([worse, bad], LIMITS, 2)
-    assert (rejected.status, rejected.best) == ("rejected", bad)
+    assert decide([worse], of(3)).outcome == "again"
+    passed = decide([worse, bad, good], of(3))
+    assert (passed.outcome, passed.best, passed.reasons) == ("passed", good, ())
+    assert decide([good], of(3)).outcome == "passed"
+    assert decide([good], of(3, all_takes=True)).outcome == "again"
+    rejected = decide([worse, bad], of(2))
+    assert (rejected.outcome, rejected.best) == ("rejected", bad)
     assert rejected.reasons == ("wer: 0.5 is over 0.3",)
-    warned = decide([worse, bad], LIMITS, 2, "warn")
-    assert (warned.status, warned.reasons) == ("ok", rejected.reasons)
-    assert decide([failed(0)], LIMITS, 1, "warn").status == "rejected"  # nothing to warn of
+    warned = decide([worse, bad], replace(LIMITS, max_takes=2, otherwise="warn"))
+    assert (warned.outcome, warned.reasons) == ("warned", rejected.reasons)
+    assert decide([failed(0)], of(1)).outcome == "failed"  # nothing to reject or to warn of
     with pytest.raises(ValueError, match="empty"):
-        decide([], LIMITS, 1)
+        decide([], of(1))
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "again"),
+    [
+        ("decode_codes", "no_audio_generated", True),
+        ("generate_codes", "generation_timeout", True),
+        ("generate_codes", "prompt_too_long", False),
+        ("check", "empty_text", False),
+        ("encode_prompt", "audio_silent", False),
+    ],
+)
+def test_no_other_take_for_what_no_seed_can_mend(stage, code, again):
+    row = failed(0) | {"failed_stage": stage, "error_code": code}
+    assert was_spoken(row) is again
+    assert decide([row], of(3)).outcome == ("again" if again else "failed")
+
+
+def test_seeds_of_takes():
+    assert take_seed(7, 0) == 7
+    # printf '7:take 1' | sha256sum
+    digest = "c49cf201aec4546f"
+    assert take_seed(7, 1) == int(digest, 16) >> 1
+    assert len({take_seed(7, n) for n in range(100)} | {take_seed(8, n) for n in range(100)}) == 200
 
 
 @given(st.integers(1, 7), st.data())
@@ -136,14 +177,25 @@ def test_passed_within():
     assert passed_within([], 1) is None
 
 
+def result(takes, gates=LIMITS, **more):
+    """A result row of these takes, as `judge_takes` makes it."""
+    told = dict.fromkeys(TAKE_FIELDS)
+    row = {"language": "en", "gate_reasons": None} | more
+    of = gates if len(takes) == gates.max_takes else replace(gates, max_takes=len(takes))
+    decision = decide(takes, of)
+    accounts = [told | one | {"reasons": list(gate(one, gates))} for one in takes]
+    gate_said = None if decision.outcome == "failed" else decision.outcome
+    return row | {"take": decision.best["take"], "gate": gate_said, "takes": accounts}
+
+
 def test_summary_by_hand():
     summary = summarise_takes(
-        {
-            "first": [take(0, 0.1)],
-            "repaired": [take(1, 0.0), take(0, 0.9, 0.1)],
-            "never": [take(0, 0.9), take(1, 0.5), failed(2)],
-        },
-        LIMITS,
+        [
+            result([take(0, 0.1)]),
+            result([take(0, 0.9, 0.1), take(1, 0.0)]),
+            result([take(0, 0.9), take(1, 0.5), failed(2)]),
+            {"takes": None, "gate": None},  # bad in the manifest
+        ]
     )
     assert json.loads(json.dumps(summary, allow_nan=False)) == {
         "rows": 3,
@@ -151,6 +203,8 @@ def test_summary_by_hand():
         "passed_first": 1,
         "repaired": 1,
         "never_passed": 1,
+        "warned": 1,
+        "rejected": 0,
         "passed_within": {"1": 1 / 3, "2": 2 / 3, "3": 2 / 3},
         "pass_at_k": None,
         "wer_best_of_k": None,
@@ -163,19 +217,21 @@ def test_summary_by_hand():
         "similarity_first": pytest.approx((0.8 + 0.1 + 0.8) / 3),
         "similarity_best": pytest.approx(0.8),
     }
-    assert summarise_takes({}, LIMITS)["passed_within"] == {}
+    assert summarise_takes([]) is None
 
 
 def test_summary_of_a_settled_number_of_takes():
-    rows = {"a": [take(0, 0.5), take(1, 0.1)], "b": [take(0, 0.7), take(1, 0.9)]}
-    summary = summarise_takes(rows, LIMITS)
-    # one of a's two takes passes, none of b's
+    rows = [result([take(0, 0.5), take(1, 0.1)]), result([take(0, 0.7), take(1, 0.9)])]
+    summary = summarise_takes(rows)
+    # one of the first row's two takes passes, none of the second's
     assert summary["pass_at_k"] == {"1": pytest.approx(0.25), "2": pytest.approx(0.5)}
     assert summary["wer_best_of_k"] == {
         "1": pytest.approx((0.3 + 0.8) / 2),
         "2": pytest.approx((0.1 + 0.7) / 2),
     }
-    assert summarise_takes(rows | {"c": [take(0, 0.1), failed(1)]}, LIMITS)["wer_best_of_k"] is None
-    assert summarise_takes({"z": [take(n, 9.0, language="zh", cer=n / 10) for n in (1, 2)]}, LIMITS)[
-        "wer_best_of_k"
-    ] == {"1": pytest.approx(0.15), "2": pytest.approx(0.1)}
+    assert summarise_takes([*rows, result([take(0, 0.1), failed(1)])])["wer_best_of_k"] is None
+    chinese = [take(n, 9.0, language="zh", cer=n / 10) for n in (1, 2)]
+    assert summarise_takes([result(chinese, language="zh")])["wer_best_of_k"] == {
+        "1": pytest.approx(0.15),
+        "2": pytest.approx(0.1),
+    }

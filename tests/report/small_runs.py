@@ -79,12 +79,41 @@ def failed(row: int, code: str = "uri_not_found", **values: object) -> Row:
     }
 
 
-def write_run(uri: str, rows: list[Row], *, shard_rows: int = 2, whole: bool = True) -> str:
+def take(number: int, *reasons: str, **values: object) -> Row:
+    """One entry of a row's `takes`."""
+    scores = {"wer": 0.0, "cer": 0.0, "similarity": 0.5, "duration_s": 0.5, "finish_reason": "eos"}
+    return {
+        "take": number,
+        "seed": 2**62 + number,
+        "status": "ok",
+        "reasons": list(reasons),
+        **scores,
+        **values,
+    }
+
+
+def judged(row: Row, gate: str | None, takes: list[Row], counts: int = -1) -> Row:
+    """The row as it counts: by its last take, or the one named."""
+    best = takes[counts]
+    status = "rejected" if gate == "rejected" else row["status"]
+    account = {"gate": gate, "gate_reasons": best["reasons"], "takes": takes, "take": best["take"]}
+    return row | account | {"status": status}
+
+
+def write_run(
+    uri: str, rows: list[Row], *, shard_rows: int = 2, whole: bool = True, work: Row | None = None
+) -> str:
+    """The sound of rejected rows goes into a log of its own, as in pipeline/rounds.py."""
     store = open_store(uri)
-    log = ShardLog(store)
+    log, kept = ShardLog(store), ShardLog(store, prefix="rejected")
+    if work is not None:
+        store.put("summary.json", json.dumps({"work": work}).encode())
     for i in range(0, len(rows), shard_rows):
         shard = f"{i:05d}"
         placed = [row | {"shard": shard} for row in rows[i : i + shard_rows]]
+        if rejected := [row for row in placed if row["status"] == "rejected"]:
+            kept.write_shard(shard, to_table(rejected, result_schema()), "test", {"failed": 0})
+        placed = [row | {"audio": None} if row["status"] == "rejected" else row for row in placed]
         log.write_shard(shard, to_table(placed, result_schema()), "test", {"failed": 0})
     record = {
         "fingerprint": "0123456789abcdef",

@@ -35,14 +35,15 @@ def test_what_changed_between_two_runs() -> None:
     )
     found = compare(here, there)
     assert (found.common, found.only_here, found.only_there, found.other_text) == (5, 1, 2, 2)
-    assert (found.newly_failed, found.newly_ok) == (1, 0)
+    assert (found.newly_lost, found.newly_ok) == (1, 0)
     assert found.words is not None
-    assert found.words.values == [-0.25, 0.25, 0.0]
+    assert found.words.values == [-25.0, 25.0, 0.0]
     assert (found.words.rows, found.words.mean, found.words.fell, found.words.rose) == (3, 0.0, 1, 1)
     assert found.chars is None
     assert found.similarity is not None
     assert (found.similarity.rows, found.similarity.mean) == (2, 0.125)  # (0.25 + 0) / 2
-    assert found.similarity.low is None, "two voices are too few to draw from"
+    # a draw of the two voices is aa, ab or bb: 0.25, 0.125 or 0
+    assert (found.similarity.low, found.similarity.high, found.similarity.resolvable) == (0.0, 0.25, 0.125)
     assert found.unlike == []
 
 
@@ -53,7 +54,41 @@ def test_the_interval_draws_whole_voices() -> None:
     there = rows(*(spoken(i, TEXT, TEXT, speaker=v) for i, v in enumerate(voices)))
     words = compare(here, there).words
     assert words is not None
-    assert (words.mean, words.low, words.high) == (0.5, pytest.approx(0.5), pytest.approx(0.5))
+    assert (words.mean, words.low, words.high) == (50.0, pytest.approx(50), pytest.approx(50))
+    assert words.lower == 0.0, "never in a draw"
+    assert words.resolvable == pytest.approx(100 / (7 * 4)), "one word of four, in one row of seven"
+
+
+def test_one_voice_has_no_interval() -> None:
+    here = rows(*(spoken(i, TEXT, "one two", speaker="a") for i in range(3)))
+    words = compare(here, rows(*(spoken(i, TEXT, TEXT, speaker="a") for i in range(3)))).words
+    assert words is not None
+    assert (words.mean, words.low, words.resolvable, words.lower) == (50.0, None, None, None)
+
+
+def test_only_what_was_delivered_by_both_is_compared() -> None:
+    lost = spoken(1, TEXT, "noise", status="rejected", gate="rejected")
+    both = [spoken(2, TEXT, TEXT), spoken(3, "今日", "今日", language="ja")]
+    here, there = rows(lost, *both), rows(spoken(1, TEXT, TEXT), *both)
+    found = compare(here, there)
+    assert (found.newly_lost, found.newly_ok) == (1, 0)
+    assert found.words is not None
+    assert found.words.values == [0.0]
+    assert found.chars is not None
+    assert found.chars.rows == 1
+    entries = [entry_of(row) for row in there]
+    add_changes(entries, there, here)
+    assert entries[0]["before"]["status"] == "rejected"
+
+
+def test_rates_of_another_unit_are_not_compared() -> None:
+    here, there = rows(spoken(1, "今日", "今日")), rows(spoken(1, "今日", "今日わ", normalizer="en/1"))
+    here[0]["normalizer"] = "ja/1"
+    found = compare(here, there)
+    assert (found.words, found.chars) == (None, None)
+    entries = [entry_of(row) for row in here]
+    add_changes(entries, here, there)
+    assert "rate" not in entries[0]["before"]
 
 
 def test_scores_that_were_not_made_alike_are_named() -> None:
@@ -66,6 +101,6 @@ def test_rows_carry_what_they_had_before() -> None:
     here = rows(spoken(1, TEXT, TEXT), spoken(2, TEXT, TEXT), spoken(3, "another", "another"))
     entries = [entry_of(row) for row in here]
     add_changes(entries, here, rows(spoken(1, TEXT, "one two"), spoken(3, TEXT, TEXT)))
-    assert entries[0]["before"] == {"ok": True, "rate": 0.5, "sim": 0.5, "heard": "one two"}
+    assert entries[0]["before"] == {"status": "ok", "rate": 0.5, "sim": 0.5, "heard": "one two"}
     assert "before" not in entries[1]
     assert "before" not in entries[2], "its text is another there"

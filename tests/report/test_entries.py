@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from small_runs import failed, spoken
+from small_runs import failed, judged, spoken, take
 
 from pipeline.records import RESULT_ROW, Row, to_table
-from pipeline.report.entries import entry_of, rate_of, worst_first
+from pipeline.report.entries import entry_of
+from pipeline.report.rows import rate_of, worst_first
 
 
 def rows(*made: Row) -> list[Row]:
@@ -23,6 +24,17 @@ def test_the_worst_come_first_and_what_cannot_be_heard_last() -> None:
     assert [row["row"] for row in worst_first(made)] == [7, 5, 4, 6, 2, 3, 1]
 
 
+def test_what_the_gates_did_not_pass_comes_before_the_rest() -> None:
+    made = rows(
+        spoken(1, "a b", "c d"),
+        failed(2),
+        judged(spoken(3, "a b", "a b"), "warned", [take(0, "x: y")]),
+        judged(spoken(4, "a b", "a b"), "rejected", [take(0, "x: y")]),
+        judged(spoken(5, "a b", "a c"), "rejected", [take(0, "x: y")]),
+    )
+    assert [row["row"] for row in worst_first(made)] == [5, 4, 3, 1, 2]
+
+
 def test_a_language_is_judged_by_its_unit() -> None:
     [japanese, english] = rows(
         spoken(1, "今日は", "今日わ", language="ja"), spoken(2, "today is", "today was", language="en")
@@ -35,12 +47,14 @@ def test_a_language_is_judged_by_its_unit() -> None:
 def test_an_entry_leaves_out_what_is_not_there() -> None:
     [row] = rows(spoken(1, "a b", "a c", prompt_text="Said.", speaker="anna", seconds=0.25))
     assert entry_of(row) == {
-        "row": 1, "id": "utt-1", "ok": True, "unit": "word", "rate": 0.5, "counts": [1, 0, 0, 2], "sim": 0.5,
+        "row": 1, "id": "utt-1", "status": "ok", "unit": "word", "rate": 0.5, "counts": [1, 0, 0, 2], "sim": 0.5,
         "s": 0.25, "voice": "anna", "lang": "en", "text": "a b", "heard": "a c",
         "diff": [["=", "a", "a"], ["s", "b", "c"]], "prompt": "Said.",
         "more": [["seed", str(2**62 + 1)], ["finish_reason", "eos"]],
     }  # fmt: skip
     [row] = rows(failed(2))
-    assert {"ok": False, "code": "uri_not_found", "stage": "check_prompt"}.items() <= entry_of(row).items()
+    assert {"status": "failed", "code": "uri_not_found", "stage": "check_prompt"}.items() <= entry_of(
+        row
+    ).items()
     [row] = rows(spoken(3, "a", "a", wer=float("nan"), similarity=float("inf")))
     assert not {"rate", "sim"} & entry_of(row).keys(), "JSON has no such numbers"

@@ -4,9 +4,9 @@ import base64
 from pathlib import Path
 
 import pytest
-from small_runs import failed, spoken, tone, voice_file, write_run
+from small_runs import failed, judged, spoken, take, tone, voice_file, write_run
 
-from pipeline.report.entries import read_rows, worst_first
+from pipeline.report.rows import read_rows, worst_first
 from pipeline.report.sound import Sounds, gather, link, media_type
 from pipeline.storage import open_store
 
@@ -93,3 +93,18 @@ def test_links_go_to_files_that_are_there(run: str, tmp_path: Path) -> None:
     assert sounds.results == {2: {"href": "./run/audio/utt-2.flac"}}
     assert (sounds.clips, sounds.linked) == ([], True)
     assert gathered(run, str(tmp_path), "none", 2**20) == Sounds()
+
+
+def test_rejected_rows_are_heard_from_their_own_log(tmp_path: Path) -> None:
+    rows = [
+        judged(spoken(1, "a b", "c d"), "rejected", [take(0, "wer: 1 is over 0.3", wer=1.0)]),
+        spoken(2, "a b", "a c"),
+    ]
+    uri = write_run(str(tmp_path / "run"), rows)
+    sounds = gathered(uri, str(tmp_path), "embed", 2**20)
+    assert sounds.results == {1: {"clip": "clip-0"}, 2: {"clip": "clip-1"}}
+    assert base64.b64decode(sounds.clips[0].base64) == tone(0.5, 210)
+    open_store(uri).put("audio/utt-1.flac", tone(0.5))  # whatever that is, it is not the rejected take
+    assert gathered(uri, str(tmp_path), "link", 0).results == {}
+    open_store(uri).put("rejected/audio/utt-1.flac", tone(0.5))
+    assert gathered(uri, str(tmp_path), "link", 0).results == {1: {"href": "./run/rejected/audio/utt-1.flac"}}

@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from small_runs import failed, spoken, voice_file, write_run
+from small_runs import failed, judged, spoken, take, voice_file, write_run
 from typer.testing import CliRunner
 
 from pipeline import cli
 from pipeline.errors import ConfigError, RunConflictError
+from pipeline.metrics.normalizers import normalizer_for
 from pipeline.report.page import script_json
 from pipeline.report.write import write_report
 from pipeline.storage import open_store
@@ -57,16 +58,57 @@ def test_a_run_in_numbers(place: str) -> None:
     text = text_of(page_of(uri))
     assert "Rows 5 2 ok, 3 failed 2 uri_not_found in check_prompt 1 text_empty in check_prompt" in text
     assert "Speech 3 s" in text
-    assert "1 rows were cut at their length limit" in text
+    assert "1 row cut at the length limit" in text
     # (0 + 2/4) / 2, and 2 errors in 8 words
     assert "Word error rate demo 25.0 %" in text
     assert "mean of 2 rows; 25.0 % over all words" in text
-    assert "heard by demo:ear-1 normaliser en/1 protocol voicemill/1" in text
+    assert "Gates" not in text, "nothing was judged"
+    assert "Engine time" not in text, "it was not counted"
+    assert f"heard by demo:ear-1 normaliser {normalizer_for('en').id} protocol voicemill/1" in text
     assert "Speaker similarity demo 0.500" in text
     assert "compared by demo:voices-1" in text
     assert "model test-model@1 codec test-codec@1" in text
     assert "cannot be compared with published figures" in text
     assert "The sound of every row is in this page" in text
+
+
+def test_words_and_characters_are_never_averaged(tmp_path: Path) -> None:
+    rows = [
+        spoken(1, "a b c d", "a b c d"),
+        spoken(2, "a b c d", "a b"),  # 2 of 4 words
+        spoken(3, "今日は晴れ", "今日わ晴れ", language="ja"),  # 1 of 5 characters, and its one "word"
+    ]
+    text = text_of(page_of(write_run(str(tmp_path / "run"), rows)))
+    assert "Word error rate demo 25.0 %" in text
+    assert "of the languages that are judged by words: en" in text
+    words, chars = (normalizer_for(language).id for language in ("en", "ja"))
+    assert f"normaliser {words} protocol" in text, "each tile names its own"
+    assert f"normaliser {chars} protocol" in text
+    assert "Character error rate demo 20.0 %" in text
+    assert "of the languages that are judged by characters: ja" in text
+
+
+def test_gates_and_cost(tmp_path: Path) -> None:
+    rows = [
+        judged(spoken(1, "a b", "a b", seconds=2.0), "passed", [take(0, "wer: 0.5 is over 0.3", wer=0.5),
+                                                                take(1)]),
+        judged(spoken(2, "a b", "c d"), "rejected", [take(0, "wer: 1 is over 0.3", "new_gate: 7", wer=1.0)]),
+        failed(3),
+    ]  # fmt: skip
+    work = {"engine_seconds": 3600.0, "device": "cuda", "engines": 1}
+    uri = write_run(str(tmp_path / "run"), rows, work=work)
+    text = text_of(page_of(uri, price_per_hour=2.5))
+    assert "Rows 3 1 ok, 1 failed, 1 rejected" in text
+    assert "0 passed at once 1 repaired by another take 0 delivered with a warning 1 rejected" in text
+    assert "2 rows judged, in 3 takes" in text
+    assert "Passed 0.0 % by take 1, 50.0 % by take 2" in text
+    assert "word error rate 2 1 – 1 new_gate 1 – – 1" in text
+    assert "Word error rate demo 0.0 %" in text, "of what was delivered"
+    assert "Engine time 1 GPU hours" in text
+    assert "cost 2.50 at 2.50 for a GPU hour" in text
+    assert "GPU hour," not in text_of(page_of(uri))
+    old = write_run(str(tmp_path / "old"), [spoken(1, "a", "a")])
+    assert "No cost: no engine time was counted in this run." in text_of(page_of(old, price_per_hour=1.0))
 
 
 def test_notes_say_what_one_must_know(tmp_path: Path) -> None:
@@ -85,9 +127,10 @@ def test_a_comparison(tmp_path: Path) -> None:
     )
     text = text_of(page_of(here, compare_with=there))
     assert f"Compared with {there} 2 ids are in both, 0 only here, 0 only there." in text
-    assert "1 were ok there and failed here, 0 the other way round" in text
+    assert "1 were ok there and failed or were rejected here, 0 the other way round" in text
     assert "Word error rate, change demo −50.0 points" in text
     assert "Speaker similarity, change demo +0.250" in text
+    assert "one voice only: no interval can be given" in text
     assert "The scores were not made alike" in text
     assert "transcriber: demo:ear-1 here, w@1 there" in text
 
@@ -96,13 +139,14 @@ def test_markup_in_a_manifest_stays_text(tmp_path: Path) -> None:
     row = spoken(1, EVIL, EVIL, utterance_id=EVIL, speaker=EVIL, scene=EVIL, prompt_text=EVIL, similarity=None,
                  unscored_reason=f"similarity: {EVIL}")  # fmt: skip
     bad = failed(2, error_code=EVIL, error_message=EVIL, failed_stage=EVIL)
+    row = judged(row, "warned", [take(0, f"{EVIL}: {EVIL}")])
     uri = write_run(str(tmp_path / "run"), [row, bad])
     page = page_of(uri)
     seen = Elements(page).seen
     assert [attrs.get("type") for tag, attrs in seen if tag == "script"] == [
         "application/json",
-        "text/plain",
         None,
+        "text/plain",
     ]
     assert not any(tag == "img" for tag, _ in seen)
     assert not any(name.startswith("on") for _, attrs in seen for name in attrs)
@@ -143,6 +187,7 @@ def test_what_is_no_report_is_not_replaced(tmp_path: Path) -> None:
         ({"audio": "all"}, "--audio 'all' is not known; use one of embed, link, none"),
         ({"max_embedded_mb": -1.0}, "--max-embedded-mb -1"),
         ({"max_embedded_mb": float("nan")}, "--max-embedded-mb nan"),
+        ({"price_per_hour": -2.0}, "--price-per-hour -2"),
         ({"out": "FOLDER"}, "is a folder"),
     ],
 )
@@ -162,7 +207,7 @@ def test_the_command(tmp_path: Path) -> None:
         cli.app, ["report", uri, "--out", out, "--compare", uri, "--max-embedded-mb", "1"]
     )
     assert result.exit_code == 0
-    assert f"{out}: 2 rows, 1 with sound, 0.0 MiB" in " ".join(result.output.split())
+    assert f"{out}: 2 rows, 1 with sound, 0.1 MiB" in " ".join(result.output.split())
     assert "Compared with" in Path(out).read_text()
 
 

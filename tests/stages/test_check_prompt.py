@@ -12,8 +12,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.audio import FLOOR_DBFS
 from pipeline.errors import RowError
-from pipeline.stages.check_prompt import FLOOR_DBFS, CheckedPrompt, PromptLimits, check_prompt
+from pipeline.stages.check_prompt import CheckedPrompt, PromptLimits, check_prompt
 
 RATE = 16_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from pipeline.records import (
 )
 from pipeline.stages.decode_codes import decode_codes
 from pipeline.stages.embed_speaker import embed_speaker
-from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts
+from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, voice_columns
 from pipeline.stages.generate_codes import generate_codes
 from pipeline.stages.load_prompt import prompt_id
 from pipeline.stages.pack_sample import pack_samples, sample_columns, sample_of
@@ -256,6 +257,20 @@ def test_a_missing_transcript_is_filled_and_silence_is_a_row_error() -> None:
     assert filled.prompt_text == "heard"
     assert isinstance(silent, RowError)
     assert silent.code == "prompt_text_unknown"
+
+
+def test_a_voice_is_its_embedding_and_the_length_of_its_speech() -> None:
+    # half a second of silence before and after one of noise; the gate counts whole frames of 20 ms
+    noise = 3000 * np.random.default_rng(0).standard_normal(16_000)
+    wave = np.pad(noise, 8_000).astype(np.int16)
+    voice = SpeakerPrompt("p", "x", np.zeros((8, 1), np.uint16), wave, 2.0, np.array([1, 2], np.float32))
+    columns = voice_columns(voice)
+    assert columns["prompt_embedding"] == [1.0, 2.0]
+    assert columns["prompt_speech_s"] == pytest.approx(1.0, abs=0.041)
+    assert voice_columns(replace(voice, embedding=None, waveform=wave[:0])) == {
+        "prompt_embedding": None,
+        "prompt_speech_s": 0.0,
+    }
 
 
 def test_a_prompt_is_its_audio_and_its_transcript() -> None:

@@ -1,0 +1,97 @@
+"""What each difference between scoring protocols costs, on the transcripts that a finished run has kept.
+
+    python -m jobs.protocol_ledger RUN [--protocol seed-tts-eval] [--language en] [--json FILE]
+
+The first line is the named protocol, the others all of its language. Protocols of another ASR than the
+run's are marked: their line is what their text rules would do, not their number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.destination import file_destination
+from pipeline.errors import ConfigError, printable
+from pipeline.metrics.ledger import LedgerLine, ledger
+from pipeline.metrics.protocol_run import COLUMNS, Row, missing_reason, of_language
+from pipeline.metrics.protocols import PROTOCOLS, Protocol, protocol_named
+from pipeline.metrics.published import HeardBy
+from pipeline.results import iter_results
+from pipeline.run import read_run
+from pipeline.views import say
+
+
+def ledger_of(rows: Sequence[Row], protocol: Protocol, heard_by: HeardBy) -> list[dict[str, Any]]:
+    """The ledger as JSON-able lines; a row without a transcript counts as nothing heard."""
+    pairs = [
+        (row["target_text"] or "", "" if missing_reason(row) else row["hypothesis"])
+        for row in rows
+        if of_language(row, protocol)
+    ]
+    if not pairs:
+        raise ConfigError(
+            f"{protocol.name}: the run has no row in {protocol.language}; name another protocol"
+        )
+    others = [other for other in PROTOCOLS.values() if other.language == protocol.language]
+    asr = heard_by.asr(protocol.language)
+    return [_as_dict(line, asr != PROTOCOLS[line.protocol].asr) for line in ledger(pairs, protocol, others)]
+
+
+def _as_dict(line: LedgerLine, other_asr: bool) -> dict[str, Any]:
+    return asdict(line) | {"text_rules_only": line.text_rules_only or other_asr}
+
+
+def print_ledger(console: Console, lines: Sequence[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("protocol", "WER %", "points", "rows changed", "for"):
+        right = name in ("WER %", "points", "rows changed")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "for")
+    for line in lines:
+        mark = " *" if line["text_rules_only"] else ""
+        table.add_row(f"{line['protocol']}{mark}", percent(line["rate"]))
+        for cost in line["costs"]:
+            points = "-" if cost["points"] is None else f"{cost['points']:+.2f}"
+            change = f"{cost['what']}: {cost['before']} to {cost['after']}"
+            table.add_row("", "", points, str(cost["changed_rows"]), Text(printable(change)))
+    console.print(table)
+    if any(line["text_rules_only"] for line in lines):
+        say(console, "* heard by another ASR than the protocol's: only what its text rules do to this run")
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m jobs.protocol_ledger")
+    parser.add_argument("run")
+    parser.add_argument("--protocol", default="seed-tts-eval", help="the first line, e.g. f5 or cv3/fr")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--json", help="also write the lines to this file")
+    given = parser.parse_args()
+    protocol = protocol_named(given.protocol, given.language)
+    heard_by = HeardBy.of(read_run(given.run)["identity"])
+    rows = [row for table in iter_results(given.run, COLUMNS) for row in table.to_pylist()]
+    lines = ledger_of(rows, protocol, heard_by)
+    console = Console()
+    say(console, f"{given.run}: heard by {heard_by.transcriber}")
+    print_ledger(console, lines)
+    if given.json:
+        store, name = file_destination(given.json)
+        store.put(name, json.dumps(lines, indent=2).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    from pipeline.cli import reported
+
+    sys.exit(reported(main))

@@ -1,0 +1,219 @@
+"""Scores by unit, language and voice: what `aggregate.py` collects row by row, and sums up at the end."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.metrics.intervals import Ints
+from pipeline.metrics.normalizers import Unit, normalizer_for
+from pipeline.metrics.rate_columns import (
+    RateColumns,
+    RateTable,
+    describe,
+    mean_of,
+    means_by,
+)
+
+JsonDict = dict[str, Any]
+Row = Mapping[str, Any]
+State = Literal["ok", "rejected", "failed"]
+WORST_VOICES = 10
+_UNITS: dict[Unit, tuple[str, str]] = {"word": ("wer", "words"), "char": ("cer", "chars")}
+
+
+class _Names:
+    """Names as small numbers, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._number: dict[str, int] = {}
+        self.names: list[str] = []
+
+    def number(self, name: str) -> int:
+        if name not in self._number:
+            self._number[name] = len(self.names)
+            self.names.append(name)
+        return self._number[name]
+
+
+class _Similarities:
+    """Cosines as float32, with their voice, language and whether the row was accepted."""
+
+    def __init__(self) -> None:
+        self._values = array("f")
+        self._voices, self._languages = array("i"), array("i")
+        self._accepted = array("b")
+
+    def add(self, value: float, voice: int, language: int, accepted: bool) -> None:
+        self._values.append(value)
+        self._voices.append(voice)
+        self._languages.append(language)
+        self._accepted.append(accepted)
+
+    def table(self, *, accepted_only: bool) -> RateTable:
+        """The cosines as `rates`."""
+        kept = np.frombuffer(self._accepted, np.int8) >= accepted_only
+        values, voices, languages = (
+            np.frombuffer(column, np.dtype(column.typecode))[kept]
+            for column in (self._values, self._voices, self._languages)
+        )
+        nothing = np.zeros(len(values), dtype=np.int64)
+        return RateTable(
+            nothing, nothing, values.astype(np.float64), voices.astype(np.int64), languages.astype(np.int64)
+        )
+
+
+class Breakdown:
+    """Collects rows with `add`; `summary` is the part of summary.json that is about scores."""
+
+    def __init__(self) -> None:
+        self._primary: dict[Unit, RateColumns] = {"word": RateColumns(), "char": RateColumns()}
+        self._chars_of_words = RateColumns()
+        self._similarities = _Similarities()
+        self._voices, self._languages = _Names(), _Names()
+        self._shown: list[str] = []  # what people call the voice of that number
+        self._unscored_ok = {"word": 0, "char": 0, "similarity": 0}
+
+    def add(self, row: Row, unit: Unit, state: State) -> None:
+        voice = self._voice(row)
+        language = self._languages.number(row.get("language") or "und")
+        self._add_rate(row, unit, state, voice, language)
+        if unit == "word" and state == "ok" and row.get("cer") is not None:
+            self._chars_of_words.add(*_counts(row, "char"), voice, language, accepted=True)
+        similarity = row.get("similarity")
+        if state == "failed" or (state == "rejected" and similarity is None):
+            similarity = 0.0
+        if similarity is not None:
+            self._similarities.add(similarity, voice, language, state == "ok")
+        else:
+            self._unscored_ok["similarity"] += 1
+
+    def _voice(self, row: Row) -> int:
+        audio, speaker = row.get("prompt_audio") or "", row.get("speaker") or ""
+        number = self._voices.number(row.get("prompt_id") or speaker or audio)
+        if number == len(self._shown):
+            self._shown.append(speaker or audio.rpartition("/")[2].rpartition(".")[0])
+        return number
+
+    def _add_rate(self, row: Row, unit: Unit, state: State, voice: int, language: int) -> None:
+        columns = self._primary[unit]
+        if state != "failed" and row.get(_UNITS[unit][0]) is not None:
+            columns.add(*_counts(row, unit), voice, language, accepted=state == "ok")
+        elif state == "ok":
+            self._unscored_ok[unit] += 1
+        else:
+            asked = _length(row, unit)
+            columns.add(asked, asked, voice, language, accepted=False)
+
+    def summary(self, resamples: int) -> JsonDict:
+        """wer, cer, cer_of_word_rows, similarity, by_language, worst_voices; see `aggregate.summarise`."""
+        rates = {
+            _UNITS[unit][0]: _rates(columns, _UNITS[unit][1], self._unscored_ok[unit] > 0, resamples)
+            for unit, columns in self._primary.items()
+        }
+        return {
+            **rates,
+            "cer_of_word_rows": _described(self._chars_of_words.accepted(), "chars", resamples),
+            "similarity": self._similarity(resamples),
+            "by_language": self._by_language(),
+            "worst_voices": self._worst_voices(),
+        }
+
+    def _similarity(self, resamples: int) -> JsonDict:
+        plain = self._similarities.table(accepted_only=True)
+        every = self._similarities.table(accepted_only=False)
+        if not len(plain) and self._unscored_ok["similarity"]:
+            every = plain  # nobody compared voices: failures alone would make a mean of 0
+        found = mean_of(plain.rates, plain.voices, resamples=resamples)
+        same = len(every) == len(plain)
+        return found | {
+            "with_failures": dict(found) if same else mean_of(every.rates, every.voices, resamples=resamples)
+        }
+
+    def _by_language(self) -> JsonDict:
+        groups = self._groups("languages")
+        return (
+            {
+                self._languages.names[number]: entry | {"unit": unit}
+                for (unit, number), entry in sorted(
+                    groups.items(), key=lambda item: self._languages.names[item[0][1]]
+                )
+            }
+            if len(groups) > 1
+            else {}
+        )
+
+    def _worst_voices(self) -> JsonDict:
+        """By unit, those of the highest rate, failures counted; at most WORST_VOICES."""
+        if len(self._voices.names) < 2:
+            return {}
+        groups = self._groups("voices")
+        worst: JsonDict = {}
+        for unit in self._primary:
+            entries = [
+                {"voice": self._voices.names[number], "name": self._shown[number], **entry}
+                for (of, number), entry in groups.items()
+                if of == unit and entry["macro_with_failures"] is not None
+            ]
+            entries.sort(key=lambda entry: (-entry["macro_with_failures"], entry["voice"]))
+            worst[unit] = entries[:WORST_VOICES]
+        return {unit: entries for unit, entries in worst.items() if entries}
+
+    def _groups(self, key: Literal["voices", "languages"]) -> dict[tuple[Unit, int], JsonDict]:
+        """Rows, rates and mean similarity of every language or voice, unit by unit."""
+        alike = self._similarities.table(accepted_only=True)
+        similarity = means_by(alike, _key(alike, key))
+        groups: dict[tuple[Unit, int], JsonDict] = {}
+        for unit, columns in self._primary.items():
+            plain, every = columns.accepted(), columns.all()
+            scored = means_by(plain, _key(plain, key))
+            for number, (rows, macro, micro) in means_by(every, _key(every, key)).items():
+                own_rows, own_macro, own_micro = scored.get(number, (0, None, None))
+                groups[unit, number] = {
+                    "rows": own_rows,
+                    "macro": own_macro,
+                    "micro": own_micro,
+                    "rows_with_failures": rows,
+                    "macro_with_failures": macro,
+                    "micro_with_failures": micro,
+                    "similarity": similarity[number][1] if number in similarity else None,
+                }
+        return groups
+
+
+def _rates(columns: RateColumns, units: str, some_unscored: bool, resamples: int) -> JsonDict:
+    plain, every = columns.accepted(), columns.all()
+    if not len(plain) and some_unscored:
+        every = plain  # nobody listened: failures alone would make a rate of 1
+    found = _described(plain, units, resamples)
+    same = len(every) == len(plain)
+    return found | {"with_failures": dict(found) if same else _described(every, units, resamples)}
+
+
+def _described(table: RateTable, units: str, resamples: int) -> JsonDict:
+    return {
+        "rows": len(table),
+        "errors": int(table.errors.sum()),
+        f"reference_{units}": int(table.units.sum()),
+        **describe(table, resamples=resamples),
+    }
+
+
+def _key(table: RateTable, key: Literal["voices", "languages"]) -> Ints:
+    return table.voices if key == "voices" else table.languages
+
+
+def _counts(row: Row, unit: Unit) -> tuple[int, int]:
+    """Errors and N."""
+    name, units = _UNITS[unit]
+    errors = sum(row[f"{name}_{kind}"] for kind in ("substitutions", "deletions", "insertions"))
+    return errors, row[f"{name}_reference_{units}"]
+
+
+def _length(row: Row, unit: Unit) -> int:
+    """N of a text that nobody heard. Of one that is not there, 1: the row is one error all the same."""
+    said = normalizer_for(row.get("language") or "und")(row.get("target_text") or "")
+    return max(1, len(said.split() if unit == "word" else said.replace(" ", "")))
