@@ -58,6 +58,7 @@ class Batch:
     input_ids: torch.Tensor  # [1, N]
     position_ids: torch.Tensor  # [1, N]
     audio_input_ids: torch.Tensor  # [1, A, K], delayed
+    audio_at: torch.Tensor  # [A], their positions
     audio_positions: torch.Tensor  # [M], where the next codes are learned
     audio_labels: torch.Tensor  # [M, K]
     phone_labels: torch.Tensor  # [M, P]
@@ -73,6 +74,7 @@ class Batch:
             input_ids=self.input_ids.to(device),
             position_ids=self.position_ids.to(device),
             audio_input_ids=self.audio_input_ids.to(device),
+            audio_at=self.audio_at.to(device),
             audio_positions=self.audio_positions.to(device),
             audio_labels=self.audio_labels.to(device),
             phone_labels=self.phone_labels.to(device),
@@ -199,10 +201,13 @@ def collate(conversations: Sequence[Conversation], prompt_format: PromptFormat) 
             targets.append((length, length + size))
             length += size
         spans.append(((start, start + prompt), targets))
+    input_ids = _tensor(ids)
+    speaks = torch.isin(input_ids, torch.tensor([special.audio_out, special.delay]))
     return Batch(
-        input_ids=_tensor(ids)[None],
+        input_ids=input_ids[None],
         position_ids=_tensor(positions)[None],
         audio_input_ids=_tensor(audio)[None],
+        audio_at=speaks.nonzero()[:, 0],
         audio_positions=_tensor(learned_at["audio"]),
         audio_labels=_tensor(labels["audio"]),
         phone_labels=_tensor(labels["phones"]),

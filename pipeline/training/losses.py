@@ -5,6 +5,7 @@ transformers' own loss is not used: it masks the end of the stream, and would le
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,22 +24,47 @@ from pipeline.training.reading_guide import ReadingGuide
 _MEL_FRAMES_PER_FEATURE = 4  # 100 Hz log-mel, 25 Hz features
 
 
+def with_wrong_history(batch: Batch, share: float, num_codes: int) -> Batch:
+    """The batch with a random `share` of the targets' frames, as they are heard back, from elsewhere.
+
+    What a model says while it learns is always right, so it learns to go on from there and hardly to read;
+    on its own it then follows its first mistake. Tacotron drops half of its history for that (Wang et al.
+    2017, arXiv:1703.10135). References, labels, and the frames of BOS and EOS stay.
+    """
+    if share == 0:
+        return batch
+    codes = batch.audio_input_ids[0]
+    spoken = torch.isin(batch.audio_at, batch.audio_positions)
+    wrong = spoken & (torch.rand(len(codes), device=codes.device) < share)
+    others = codes[torch.randint(len(codes), (len(codes),), device=codes.device)]
+    whole = (codes < num_codes).all(1) & (others < num_codes).all(1)
+    return replace(batch, audio_input_ids=torch.where((wrong & whole)[:, None], others, codes)[None])
+
+
 class TrainedModel(nn.Module):
     """The model with its text head, its semantic pathway, and the head that the semantic loss needs.
 
     No head but the audio head is part of what is released. `forward` gives the losses: `audio_0` to
     `audio_{K-1}`, `reading` (see reading_guide), `text` where there is a text head, `semantic` where the
     checkpoint has the pathway, and `phones` where the samples tell them: half-way up, the model should
-    know what it is about to say. The codes alone teach it to spell many times more slowly.
+    know what it is about to say. The codes alone teach it to spell many times more slowly. In training the
+    share `wrong_history` of the frames it has said are others (see `with_wrong_history`).
     """
 
     def __init__(
-        self, model: Any, semantic: SemanticPathway | None, semantic_token: int, *, phones: bool = False
+        self,
+        model: Any,
+        semantic: SemanticPathway | None,
+        semantic_token: int,
+        *,
+        phones: bool = False,
+        wrong_history: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
         self.semantic = semantic
         self.semantic_token = semantic_token
+        self.wrong_history = wrong_history
         if semantic is not None:
             self.mel_head = nn.Linear(model.config.hidden_size, semantic.config.num_mel_bins)
         self.phone_head = (
@@ -48,6 +74,8 @@ class TrainedModel(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         losses: dict[str, torch.Tensor] = {}
+        if self.training:
+            batch = with_wrong_history(batch, self.wrong_history, self.model.config.audio_stream_bos_id)
         features: list[torch.Tensor] = []
         if self.semantic is not None and batch.waveforms:
             features, losses["semantic"] = self._hear(self.semantic, batch)

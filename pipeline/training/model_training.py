@@ -33,6 +33,7 @@ TEXT_WEIGHT = 0.05  # three tokens a target, which generation forces
 SEMANTIC_WEIGHT = 0.2
 READING_WEIGHT = 0.3
 PHONES_WEIGHT = 1.0
+WRONG_HISTORY = 0.25  # of the frames that a model which is trained from nothing hears back
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
@@ -108,6 +109,7 @@ def new_trainee(run: ModelRun, seed: int, *, phones: bool | None = None) -> Trai
         SemanticPathway(whisper, config.hidden_size),
         prompt_format.special.audio,
         phones=tell_phones(run.samples / "train") if phones is None else phones,
+        wrong_history=WRONG_HISTORY,
     )
     return Trainee(module.to(run.device), prompt_format)
 

@@ -13,7 +13,7 @@ from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.engine.semantic import SemanticPathway, inject_features
 from pipeline.errors import ConfigError
 from pipeline.training.collate import collate, next_code_labels, share_prompts, split_sample
-from pipeline.training.losses import TrainedModel
+from pipeline.training.losses import TrainedModel, with_wrong_history
 from pipeline.training.mini_model import mini_tokenizer
 from pipeline.training.phones import PHONES
 
@@ -229,3 +229,37 @@ def test_a_sample_without_labels_is_refused(prompt_format: PromptFormat) -> None
             type(sample)(**{f: getattr(sample, f) for f in sample.__slots__} | {"label_ids": None}),
             prompt_format,
         )
+
+
+def test_the_wrong_frames_are_whole_ones_of_what_was_said(prompt_format: PromptFormat) -> None:
+    samples = random_samples(prompt_format, 2, 2)
+    batch = collate(list(share_prompts((split_sample(s, prompt_format) for s in samples), 2)), prompt_format)
+    assert with_wrong_history(batch, 0.0, 1024) is batch
+    torch.manual_seed(0)
+    heard = with_wrong_history(batch, 0.5, 1024)
+    before, after = batch.audio_input_ids[0], heard.audio_input_ids[0]
+    changed = (before != after).any(1)
+    # nothing of the references, nor a column that holds BOS or EOS
+    assert set(batch.audio_at[changed].tolist()) <= set(batch.audio_positions.tolist())
+    assert int(before[changed].max()) < 1024
+    assert int(after[changed].max()) < 1024
+    frames = sum(s.label_audio_ids.shape[1] for s in samples)
+    assert 0.3 * frames < int(changed.sum()) < 0.55 * frames
+    known = {tuple(row) for row in before.tolist()}
+    assert all(tuple(row) in known for row in after[changed].tolist())
+    assert torch.equal(heard.audio_labels, batch.audio_labels)
+
+
+def test_history_is_right_outside_of_training(trained: TrainedModel, prompt_format: PromptFormat) -> None:
+    samples = random_samples(prompt_format, 1, 1)
+    batch = collate([split_sample(samples[0], prompt_format)], prompt_format)
+    trained.wrong_history = 0.9
+    try:
+        with torch.no_grad():
+            losses = [float(trained(batch)["audio_0"]) for _ in range(2)]
+            wrong = [float(trained.train()(batch)["audio_0"]) for _ in range(2)]
+    finally:
+        trained.wrong_history = 0.0
+        trained.eval()
+    assert losses[0] == losses[1]
+    assert wrong[0] != wrong[1]
