@@ -19,6 +19,7 @@ import pyarrow as pa
 import ray
 from ray.util.metrics import Gauge
 
+from pipeline.attempts import Attempts, Care
 from pipeline.board import Reporter
 from pipeline.codecs import codec_info, load_codec
 from pipeline.errors import EngineFatalError, RowError
@@ -54,17 +55,30 @@ class Chain:
     """Stages in one process, for up to CONCURRENT_SHARDS calls at a time.
 
     A stage that is `concurrent` takes them all at once, any other one after another: the shards follow
-    each other through the stages, and an engine among them always has rows of the next ones.
+    each other through the stages, and an engine among them always has rows of the next ones. With a `run`,
+    rows that end the process are found (see `attempts`); a stage that is `reading` begins with a shard's
+    name and makes its rows.
     """
 
-    def __init__(self, parts: Sequence[tuple[type, Sequence[Any]]]) -> None:
-        self._stages = [(actor(*arguments), _lock_for(actor)) for actor, arguments in parts]
+    def __init__(self, parts: Sequence[tuple[type, Sequence[Any]]], run: Run | None = None) -> None:
+        stages = [(actor, (actor(*arguments), _lock_for(actor))) for actor, arguments in parts]
+        self._reading = [stage for actor, stage in stages if getattr(actor, "reading", False)]
+        self._working = [stage for actor, stage in stages if not getattr(actor, "reading", False)]
+        names = [actor.__name__ for actor, _ in parts if not getattr(actor, "reading", False)]
+        self._care = Care(Attempts(run.store, "-".join(names))) if run is not None and names else None
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        for stage, lock in self._stages:
-            with lock:
-                table = stage(table)
-        return table
+        table = _through(self._reading, table)
+        if self._care is None:
+            return _through(self._working, table)
+        return self._care(table, lambda rows: _through(self._working, rows))
+
+
+def _through(stages: Sequence[tuple[Any, AbstractContextManager[Any]]], table: pa.Table) -> pa.Table:
+    for stage, lock in stages:
+        with lock:
+            table = stage(table)
+    return table
 
 
 def _lock_for(actor: type) -> AbstractContextManager[Any]:
@@ -127,6 +141,8 @@ class EncodePrompts:
 
 class PackSamples:
     """A planned shard -> its packed samples, committed under `samples/`; read back if they are there."""
+
+    reading = True
 
     def __init__(self, run: Run, cache: PromptCache, failed_prompts: dict[str, RowError], board: Any) -> None:
         from pipeline.engine.chat_prompt import PromptFormat
@@ -261,6 +277,8 @@ class EngineMeter:
 
 class LoadUtterances:
     """A planned shard of existing audio, with its references' embeddings."""
+
+    reading = True
 
     def __init__(self, run: Run, cache: PromptCache, failed_prompts: dict[str, RowError], board: Any) -> None:
         self._run = run

@@ -49,6 +49,7 @@ from pipeline.run import Run
 
 _CPU_SHARE = 0.2  # threads are set by each stage; Ray's CPUs only bound how many processes there are
 _PROMPTS_PER_BLOCK = 16
+_RESTARTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class Work:
 
 def pack(work: Work) -> Iterator[Row]:
     """Packs the samples of every shard; gives {rows} as each is done."""
-    packed = _through(_shards(work.todo), [_reading_stage(actors.PackSamples, work)], work.cluster)
+    packed = _through(_shards(work.todo), [_reading_stage(actors.PackSamples, work)], work.cluster, work.run)
     yield from _rows(packed.map_batches(_count_rows, num_cpus=_CPU_SHARE, **_WHOLE_BLOCK))
 
 
@@ -179,7 +180,7 @@ def speak(work: Work) -> Iterator[Row]:
         gpu_share=resources.engine_gpu_share + resources.codec_gpu_share,
     )
     pack_samples = _reading_stage(actors.PackSamples, work)
-    utterances = _through(_shards(work.todo), [pack_samples, speaking], work.cluster)
+    utterances = _through(_shards(work.todo), [pack_samples, speaking], work.cluster, run)
     yield from _listen_and_commit(utterances, work)
 
 
@@ -198,11 +199,11 @@ def settle(run: Run, places: Mapping[str, Sequence[Place]]) -> Iterator[Row]:
 def score(work: Work) -> Iterator[Row]:
     """Listens to audio that exists already; gives {shard, rows} as each shard is committed."""
     load = _reading_stage(actors.LoadUtterances, work)
-    yield from _listen_and_commit(_through(_shards(work.todo), [load], work.cluster), work)
+    yield from _listen_and_commit(_through(_shards(work.todo), [load], work.cluster, work.run), work)
 
 
 def _listen_and_commit(utterances: Dataset, work: Work) -> Iterator[Row]:
-    heard = _through(utterances, _evaluator_stages(work), work.cluster)
+    heard = _through(utterances, _evaluator_stages(work), work.cluster, work.run)
     committed = heard.map_batches(
         tasks.commit_shard,
         fn_kwargs={"run": work.run, "board": work.board},
@@ -261,33 +262,31 @@ class Stage:
     gpu_share: float = 0.0
 
 
-def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster) -> Dataset:
-    """One actor pool per stage; on a small machine one process for them all.
+def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: Run | None = None) -> Dataset:
+    """One actor pool per stage; on a small machine one process for them all. `run` counts attempts.
 
     A process costs some ten seconds of imports, which on two cores is more than overlapping wins.
     """
-    if cluster.is_small and stages:
-        parts = [(stage.actor, stage.arguments) for stage in stages]
-        stages = [Stage(actors.Chain, (parts,), pool=1)]
-    for stage in stages:
-        at_once = actors.CONCURRENT_SHARDS if stage.actor in (actors.Chain, actors.Speak) else 1
+    for chain in [stages] if cluster.is_small and stages else [[stage] for stage in stages]:
+        several = cluster.is_small or getattr(chain[0].actor, "concurrent", False)
+        at_once = actors.CONCURRENT_SHARDS if several else 1
         with warnings.catch_warnings():
             # Ray 2.64 will want the retries elsewhere; pyproject.toml keeps us below it
             warnings.simplefilter("ignore", DeprecationWarning)
             dataset = dataset.map_batches(
-                stage.actor,
-                fn_constructor_args=stage.arguments,
+                actors.Chain,
+                fn_constructor_args=([(stage.actor, stage.arguments) for stage in chain], run),
                 compute=ActorPoolStrategy(
-                    size=stage.pool,
+                    size=1 if cluster.is_small else chain[0].pool,
                     max_tasks_in_flight_per_actor=2 * at_once,
                     max_concurrent_calls_per_actor=at_once,
                     enable_true_multi_threading=at_once > 1,
                 ),
                 num_cpus=_CPU_SHARE,
-                num_gpus=stage.gpu_share if cluster.gpus else 0.0,
-                # Ray's default is to restart for ever: a shard that kills its process would never end
-                max_restarts=2,
-                max_task_retries=2,
+                num_gpus=chain[0].gpu_share if cluster.gpus else 0.0,
+                # Ray's default is for ever; four deaths find a row that ends its process (attempts.py)
+                max_restarts=_RESTARTS,
+                max_task_retries=_RESTARTS,
                 **_WHOLE_BLOCK,
             )
     return dataset

@@ -20,6 +20,7 @@ LAYERS = [
     {"pipeline.actors", "pipeline.tasks"},
     {"pipeline.board"},
     {
+        "pipeline.attempts",
         "pipeline.rounds",
         "pipeline.run",
         "pipeline.plan",

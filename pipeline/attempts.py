@@ -1,0 +1,129 @@
+"""Rows that end their process (a crash in native code, memory, `exit`) are found and hurt only themselves.
+
+What is tried is noted where a dead process cannot forget it: one small object per attempt, under
+`attempts/` of the run. A shard whose process has died with it twice goes row by row, each row alone in its
+process; a row that twice was the last thing a process did is quarantined: it fails, and its neighbours are
+what they would have been.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.records import is_failed, to_table
+from pipeline.storage import Store
+
+SHARD_ATTEMPTS = 2  # before a shard goes row by row
+ROW_ATTEMPTS = 2  # before a row is quarantined
+STAGE = "quarantine"
+_ENDED = ".ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """How often work of a kind has begun and not ended, by what it was on."""
+
+    store: Store
+    work: str
+
+    def begin(self, what: str) -> Attempt:
+        """Notes one more."""
+        folder = f"attempts/{self.work}/{what}"
+        noted = list(self.store.list(folder))
+        ended = sum(key.endswith(_ENDED) for key in noted)
+        number = len(noted) - ended
+        before = number - ended
+        while not self.store.create(f"{folder}/{number}", b""):
+            number += 1
+        return Attempt(self.store, f"{folder}/{number}", before)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`before` is how many there were that have not ended."""
+
+    store: Store
+    key: str
+    before: int
+
+    def end(self) -> None:
+        self.store.create(f"{self.key}{_ENDED}", b"")
+
+
+class Care:
+    """Does a stage's work on shards, several at a time; on one that has ended its process row by row."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+        self._turns = Turns()
+
+    def __call__(self, table: pa.Table, work: Callable[[pa.Table], pa.Table]) -> pa.Table:
+        """`table` is a shard with rows: `shard`, `utterance_id` and the fault columns are looked at."""
+        if table.num_rows == 0:
+            return work(table)
+        shard = table["shard"][0].as_py()
+        if self._attempts.begin(f"{shard}/shard").before < SHARD_ATTEMPTS:
+            with self._turns.together():
+                return work(table)
+        rows = []
+        for i in range(table.num_rows):
+            with self._turns.alone():
+                rows.append(self._row(shard, table.slice(i, 1), work))
+        return pa.concat_tables(rows)
+
+    def _row(self, shard: str, table: pa.Table, work: Callable[[pa.Table], pa.Table]) -> pa.Table:
+        [row] = table.to_pylist()
+        if is_failed(row):
+            return work(table)
+        digest = hashlib.sha256(row["utterance_id"].encode("utf-8", "replace")).hexdigest()[:16]
+        attempt = self._attempts.begin(f"{shard}/{digest}")
+        if attempt.before >= ROW_ATTEMPTS:
+            table = to_table([row | self._fault(attempt.before)], table.schema)
+        done = work(table)
+        attempt.end()
+        return done
+
+    def _fault(self, times: int) -> dict[str, str]:
+        said = f"it ended its worker {times} times ({self._attempts.work}); look at its text and reference"
+        return {"failed_stage": STAGE, "error_code": "quarantined", "error_message": said}
+
+
+class Turns:
+    """Any number of calls together, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._waiting = 0  # for a turn alone: nobody new comes in before
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._inside == 0)
+            self._waiting -= 1
+            self._inside = -1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside = 0
+                self._changed.notify_all()
