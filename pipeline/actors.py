@@ -22,6 +22,7 @@ from ray.util.metrics import Gauge
 from pipeline.attempts import Attempts, Care
 from pipeline.board import Reporter
 from pipeline.codecs import codec_info, load_codec
+from pipeline.consent import load_consent
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.evaluators import load_quality_model, load_speaker_encoder, load_transcriber
 from pipeline.plan import PlannedShard, read_planned
@@ -39,6 +40,7 @@ from pipeline.run import Run
 from pipeline.stages.each_row import as_row_error, one_by_one_if_needed
 from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip, voice_columns
 from pipeline.stages.load_prompt import load_planned_prompt
+from pipeline.uri_rules import rules_of
 
 log = logging.getLogger(__name__)
 # shards that one engine speaks at a time: while the last rows of one end, those of the others fill the slots
@@ -133,6 +135,7 @@ class EncodePrompts:
             row["prompt_text"],
             row["language"],
             self._check.max_prompt_bytes,
+            rules_of(self._check),
         )
         return reference_clip(
             row["prompt_id"], row["prompt_text"], row["language"], loaded.data, self._check.max_prompt_s
@@ -159,8 +162,10 @@ class PackSamples:
             max_positions=model.max_positions,
         )
         self._frame_rate = codec_info(model.codec_spec, model.codec_pin).frame_rate
+        self._consent = load_consent(run.config.consent.required, run.config.consent.revoked)
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        from pipeline.stages.check_consent import check_table
         from pipeline.stages.pack_sample import pack_samples
 
         [shard] = _shards(table)
@@ -176,7 +181,7 @@ class PackSamples:
             )
         else:
             self._report.board.add.remote("pack_sample", committed.rows - committed.extra["failed"], 0, 0.0)
-        return self._run.samples.read_table(committed)
+        return check_table(self._run.samples.read_table(committed), self._consent)
 
 
 class Speak:
@@ -191,10 +196,13 @@ class Speak:
     def __init__(self, run: Run, board: Any, device: str) -> None:
         import torch
 
+        from pipeline.config import fingerprint
         from pipeline.engine.base import over
         from pipeline.engine.checkpoint import load_checkpoint
         from pipeline.engine.continuous_engine import ContinuousEngine
         from pipeline.engine.service import EngineService
+        from pipeline.provenance import made_by
+        from pipeline.watermark import load_watermark
 
         model, sampling = run.config.model, run.config.sampling
         if device == "cpu":
@@ -217,6 +225,9 @@ class Speak:
         self._service = EngineService(engine, max_rows=rows, deadline_s=model.row_deadline_s)
         self._meter = EngineMeter(engine, board)
         self._codec = load_codec(model.codec_spec, model.codec_pin, device)
+        self._watermark = load_watermark(run.config.output.watermark)
+        identity = run.identity
+        self._comments = made_by(identity.model, identity.codec, fingerprint(identity.to_dict()))
         self._generated = Reporter(board, "generate_codes", self._codec.frame_rate)
         self._decoded = Reporter(board, "decode_codes")
 
@@ -229,7 +240,11 @@ class Speak:
                 table, GENERATED_ROW, lambda rows: generate_codes(rows, self._service)
             )
         self._meter.report()
-        return self._decoded.through(generated, UTTERANCE_ROW, lambda rows: decode_codes(rows, self._codec))
+        return self._decoded.through(
+            generated,
+            UTTERANCE_ROW,
+            lambda rows: decode_codes(rows, self._codec, self._comments, self._watermark),
+        )
 
 
 @contextmanager
@@ -294,7 +309,8 @@ class LoadUtterances:
         from pipeline.stages.each_row import each_row
         from pipeline.stages.load_utterance import STAGE, load_utterances
 
-        loaded = load_utterances(rows, _MAX_UTTERANCE_BYTES, _MAX_UTTERANCE_S)
+        rules = rules_of(self._run.config.check)
+        loaded = load_utterances(rows, _MAX_UTTERANCE_BYTES, _MAX_UTTERANCE_S, rules)
         return each_row(loaded, STAGE, self._with_voice)
 
     def _with_voice(self, row: Row) -> Row:

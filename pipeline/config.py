@@ -75,12 +75,21 @@ class CheckConfig:
     min_prompt_s: float = 1.0
     max_prompt_s: float = 30.0
     max_prompt_bytes: int = 64 * 2**20
+    # what rows may name: folders and URIs; none: everything of the schemes that are read
+    allowed_prefixes: list[str] = field(default_factory=list)
+    allow_private_addresses: bool = False  # http(s) servers of an internal network
 
     def __post_init__(self) -> None:
         _require(self.max_text_chars >= 1, "check.max_text_chars", self.max_text_chars, "at least 1")
         _require(self.max_prompt_bytes >= 1, "check.max_prompt_bytes", self.max_prompt_bytes, "at least 1")
         longest = self.max_prompt_s
         _require(0 < self.min_prompt_s <= longest, "check.min_prompt_s", self.min_prompt_s, f"0 to {longest}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentConfig:
+    required: bool = False  # of every row a `consent_id`
+    revoked: str | None = None  # a path or URI of the ids that were withdrawn, one a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,7 @@ class GatesConfig(Limits):
 class OutputConfig:
     shard_rows: int = 32
     audio_files: bool = False  # also `audio/<utterance_id>.flac`
+    watermark: Literal["none", "perth"] = "none"
 
     def __post_init__(self) -> None:
         _require(1 <= self.shard_rows <= 4096, "output.shard_rows", self.shard_rows, "1 to 4096")
@@ -177,6 +187,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
+    consent: ConsentConfig = field(default_factory=ConsentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     gates: GatesConfig = field(default_factory=GatesConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
@@ -269,6 +280,11 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
     if choices:
         _require(value in choices, name, str(value), " or ".join(choices))
         return str(value)
+    if get_origin(kind) is list:
+        items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{name} = {value!r}: expected a list of texts, or texts parted by commas")
+        return [str(item) for item in items if item]
     allowed = list(get_args(kind) or (kind,))
     if type(None) in allowed and value in ("", "none", None):
         return None

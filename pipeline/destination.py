@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import is_key, parent_uri, shown
 
+_TRIALS = "trial/"
 _TRIAL = b"voicemill tries what this store can do"
 
 
@@ -40,20 +41,20 @@ def open_run_folder(uri: str) -> Store:
     Nothing of the trial stays, and no folder is made. It costs a handful of small requests.
     """
     store = open_destination(uri)
-    inside = store.local_path("trial")
-    if inside is None:
-        check_store(store)
-        return store
-    # beside the folder that is to be made, on the same filesystem
-    with tempfile.TemporaryDirectory(prefix=".voicemill-", dir=_nearest(inside.parent)) as folder:
-        check_store(open_store(folder), uri)
+    with _trial_place(store) as place:
+        check_store(place, uri)
     return store
+
+
+def is_trial(key: str) -> bool:
+    """Whether it is of a trial: one whose process was killed leaves its object."""
+    return key.startswith(_TRIALS)
 
 
 def check_store(store: Store, named: str | None = None) -> None:
     """Raises ConfigError for a store without create-once, read-after-write or list-after-write."""
     where = shown(named or store.uri)
-    with _trial_object(store, f"trial/{uuid.uuid4().hex}") as key:
+    with _trial_object(store) as key:
         if store.get(key) != _TRIAL:
             raise ConfigError(f"{where}: what is written is not what is read; use another store for runs")
         if store.create(key, b"another's") or store.get(key) != _TRIAL:
@@ -61,18 +62,30 @@ def check_store(store: Store, named: str | None = None) -> None:
                 f"{where}: the store overwrites what may only be created once (it ignores If-None-Match), so "
                 "two workers could both commit a shard; use a store with conditional writes"
             )
-        if key not in store.list("trial"):
+        if key not in store.list(_TRIALS.rstrip("/")):
             raise ConfigError(f"{where}: a new object is missing in its listing; use another store for runs")
 
 
 def store_time(store: Store) -> float:
     """Now, in Unix seconds by the clock that the store's `modified` tells."""
-    with _trial_object(store, f"trial-{uuid.uuid4().hex}") as key:
-        return store.modified(key)
+    with _trial_place(store) as place, _trial_object(place) as key:
+        return place.modified(key)
 
 
 @contextmanager
-def _trial_object(store: Store, key: str) -> Iterator[str]:
+def _trial_place(store: Store) -> Iterator[Store]:
+    """On a disk a hidden folder beside what is to be made, on the same filesystem; it goes again."""
+    inside = store.local_path("trial")
+    if inside is None:
+        yield store
+        return
+    with tempfile.TemporaryDirectory(prefix=".voicemill-", dir=_nearest(inside.parent)) as folder:
+        yield open_store(folder)
+
+
+@contextmanager
+def _trial_object(store: Store) -> Iterator[str]:
+    key = f"{_TRIALS}{uuid.uuid4().hex}"
     try:
         if not store.create(key, _TRIAL):
             raise ConfigError(f"{shown(store.uri)}: a new name is taken already; use another store for runs")

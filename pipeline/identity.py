@@ -16,6 +16,7 @@ from pipeline.engine.base import ENGINE_ID
 from pipeline.engine.model_files import locate
 from pipeline.errors import CheckpointError, ConfigError
 from pipeline.evaluators import quality_model_id, speaker_encoder_id, transcriber_id
+from pipeline.watermark import watermark_id
 
 # a new version of any of these may round or sample differently
 _PINNED = (
@@ -26,6 +27,7 @@ _PINNED = (
     "pocketsphinx",
     "resemblyzer",
     "jiwer",
+    "resemble-perth",
 )
 
 
@@ -60,6 +62,7 @@ def resolve_identity(task: str, config: RunConfig) -> Identity:
         model_id = locate(model.checkpoint, model.revision, weights=False).id
         codec_id = locate(model.codec_spec, model.codec_pin, subfolder="codec", weights=False).id
         engine = ENGINE_ID
+        watermark_id(config.output.watermark)  # told now, not by a worker
     return Identity(
         task=task,
         model=model_id,

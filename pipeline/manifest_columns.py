@@ -22,6 +22,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "temperature": (),
     "top_p": (),
     "top_k": (),
+    "consent_id": (),
     "audio": ("audio_path", "audio_filepath", "generated_audio", "gt_wav", "infer_wav"),
 }
 # columns of other tools' manifests that look like a misspelt field and are not

@@ -100,12 +100,12 @@ def read_planned(store: Store, shard: PlannedShard) -> list[Row]:
     return [row | {"shard": shard.name} for row in table.to_pylist()]
 
 
-def planned_prompts(store: Store) -> Iterator[Row]:
-    """One planned row of every distinct prompt."""
+def planned_prompts(store: Store, may: Callable[[Row], bool] = lambda _: True) -> Iterator[Row]:
+    """One planned row of every distinct prompt, of those rows that `may` be spoken."""
     seen: set[str] = set()
-    for table in _columns(store, ["prompt_id", "prompt_audio", "prompt_text", "language"]):
+    for table in _columns(store, ["prompt_id", "prompt_audio", "prompt_text", "language", "consent_id"]):
         for row in table.to_pylist():
-            if row["prompt_id"] is not None and row["prompt_id"] not in seen:
+            if row["prompt_id"] is not None and row["prompt_id"] not in seen and may(row):
                 seen.add(row["prompt_id"])
                 yield row
 

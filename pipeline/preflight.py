@@ -13,6 +13,7 @@ from itertools import islice
 from typing import BinaryIO
 
 from pipeline.config import RunConfig
+from pipeline.consent import ConsentRules, load_consent
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import ManifestError, RowError, StorageError
 from pipeline.manifest import UNREADABLE, Fault, read_manifest
@@ -21,6 +22,7 @@ from pipeline.stages.check_prompt import PromptLimits, check_prompt
 from pipeline.stages.check_request import CheckedRow, RequestChecker
 from pipeline.stages.load_prompt import load_prompt, prompt_id
 from pipeline.storage import open_uri
+from pipeline.uri_rules import rules_of
 from pipeline.uris import resolve_uri, shown
 
 _CHUNK_ROWS = 4096
@@ -55,6 +57,11 @@ class Preflight:
         self._format = format
         self._required = ("audio", "text") if task == "score" else ("ref", "text")
         check = config.check
+        self._rules = rules_of(check)
+        consent = config.consent
+        # sound that exists already is nobody's new voice
+        speaks = task == "speak"
+        self._consent = load_consent(consent.required, consent.revoked) if speaks else ConsentRules()
         self._limits = PromptLimits(min_duration_s=check.min_prompt_s, max_duration_s=check.max_prompt_s)
         self._verdicts: dict[str, PromptVerdict] = {}
 
@@ -103,7 +110,7 @@ class Preflight:
         uri = given
         try:
             uri = resolve_uri(self.manifest_uri, given)
-            loaded = load_prompt(uri, self.config.check.max_prompt_bytes)
+            loaded = load_prompt(uri, self.config.check.max_prompt_bytes, self._rules)
             checked = check_prompt(loaded.data, self._limits)
         except RowError as error:
             return PromptVerdict(uri, None, (Fault(error.code, f"reference: {error.message}"),))
@@ -113,6 +120,8 @@ class Preflight:
     def _planned(self, checked: CheckedRow) -> Row:
         row: Row = {**dict.fromkeys(PLANNED_ROW.names), **checked.values}
         faults = list(checked.faults)
+        if (fault := self._consent.fault(row["consent_id"])) is not None:
+            faults.append(fault)
         if row["prompt_audio"] is not None:
             verdict = self._verdicts[row["prompt_audio"]]
             row["prompt_audio"] = verdict.uri
@@ -125,6 +134,7 @@ class Preflight:
         if row["audio_uri"] is not None:
             try:
                 row["audio_uri"] = resolve_uri(self.manifest_uri, row["audio_uri"])
+                self._rules.check(row["audio_uri"])
             except RowError as error:
                 faults.append(Fault(error.code, f"audio: {error.message}"))
         self.report.rows += 1

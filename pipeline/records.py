@@ -38,6 +38,7 @@ class SynthesisRequest:
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    consent_id: str | None = None
 
 
 REQUEST = pa.schema(
@@ -56,6 +57,7 @@ REQUEST = pa.schema(
         ("temperature", pa.float64()),
         ("top_p", pa.float64()),
         ("top_k", pa.int32()),
+        ("consent_id", pa.string()),
     ]
 )
 
@@ -154,6 +156,7 @@ UTTERANCE = pa.schema(
         ("sample_rate", pa.int32()),
         ("num_samples", pa.int64()),
         ("duration_s", pa.float64()),
+        ("watermark_score", pa.float64()),  # what its detector says, 0 to 1; null without a watermark
     ]
 )
 

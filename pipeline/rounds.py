@@ -149,6 +149,8 @@ def remove_takes(run: Run) -> None:
         of_take = run.of_take(take)
         of_take.results.clear()
         of_take.samples.clear()
+        for key in list(of_take.store.list("attempts")):
+            of_take.store.delete(key)
 
 
 def _light_rows(log: ShardLog, shard: str) -> list[Row]:

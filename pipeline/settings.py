@@ -12,6 +12,7 @@ _SECTIONS = {
     "model": "what speaks",
     "sampling": "how the model draws; a row's own seed, temperature, top_p and top_k come first",
     "check": "what is refused before anything is spent",
+    "consent": "whose voice may be used",
     "evaluation": "who listens to the results",
     "gates": "what a take must be to pass, and what becomes of one that is not",
     "output": "how results are stored",
@@ -44,6 +45,12 @@ MEANINGS = {
         "min_prompt_s": "shortest reference, seconds",
         "max_prompt_s": "longest reference, seconds",
         "max_prompt_bytes": "largest reference file",
+        "allowed_prefixes": "what rows may name: folders and URIs; empty: all of the schemes that are read",
+        "allow_private_addresses": "rows may name http(s) servers of private networks and of this machine",
+    },
+    "consent": {
+        "required": "refuse rows without a consent_id",
+        "revoked": "a file or URI of withdrawn ids, one a line, read at every start; unset: none",
     },
     "evaluation": {
         "transcriber": "demo:pocketsphinx, a Whisper folder or hub id, or none (no WER)",
@@ -72,6 +79,7 @@ MEANINGS = {
     "output": {
         "shard_rows": "rows that are committed in one step, 1 to 4096",
         "audio_files": "also write audio/<id>.flac",
+        "watermark": "none, or perth: an inaudible mark that the speech was made by a machine",
     },
     "resources": {
         "num_cpus": "of a private Ray; 0: all. Where RAY_ADDRESS names a cluster none is started",

@@ -17,6 +17,7 @@ from pipeline import flow
 from pipeline.beforehand import RowSource, cache_uri, packed_rows, shards_to_pack
 from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
+from pipeline.consent import load_consent
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import RowError, StorageError
 from pipeline.identity import Identity, check_parts, resolve_identity
@@ -86,7 +87,10 @@ def encode_voices(session: Session) -> None:
     if not remaining_shards(session.run.results):
         return
     known = session.cache.known()
-    missing = [row for row in planned_prompts(session.run.store) if row["prompt_id"] not in known]
+    config = session.run.config.consent
+    consent = load_consent(config.required, config.revoked)
+    prompts = planned_prompts(session.run.store, lambda row: consent.fault(row["consent_id"]) is None)
+    missing = [row for row in prompts if row["prompt_id"] not in known]
     if not missing:
         return
     board = flow.new_board()

@@ -14,7 +14,6 @@ import io
 import os
 import sys
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +23,17 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from pipeline import uris
 from pipeline.errors import ConfigError, RowError, StorageError, VoicemillError
+from pipeline.fetching import fetch
+from pipeline.local_files import (
+    link_once,
+    partial_files,
+    raise_unless_missing,
+    regular_file,
+    sync_folder,
+    temporary_file,
+)
+from pipeline.redaction import keep_secrets_out_of_logs
+from pipeline.uri_rules import UriRules
 from pipeline.uris import check_key, is_key, parent_uri, resolve_uri, shown
 
 __all__ = ["ObjectMissing", "Store", "open_store", "open_uri", "parent_uri", "read_uri", "resolve_uri"]
@@ -37,11 +47,12 @@ _READ_TIMEOUT_S = 60
 # is outlived. s3fs repeats around them for answers cut short, which botocore does not see.
 _S3_ATTEMPTS = 8
 _S3_BODY_ATTEMPTS = 3
-_HTTP_ATTEMPTS = 3
+# Those two together would wait for a store that never answers for half an hour.
+_OPERATION_S = 600
 _CREATE_ATTEMPTS = 3
 _READ_AHEAD_BYTES = 2**20  # s3fs would fetch 50 MiB around every small read
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SINGLE_PUT_BYTES = 5 * 2**30  # the largest object that one PUT may write
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class ObjectMissing(StorageError):
@@ -80,6 +91,10 @@ class Store(ABC):
         """Bytes of the object. Raises ObjectMissing."""
 
     @abstractmethod
+    def modified(self, key: str) -> float:
+        """When it was written last, in Unix seconds of the store's own clock. Raises ObjectMissing."""
+
+    @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
         """Keys in the folder `prefix` and below it, sorted; none when there is no such folder."""
 
@@ -97,6 +112,10 @@ class Store(ABC):
         except ObjectMissing:
             return False
         return True
+
+    def partial_files(self) -> Iterator[Path]:
+        """What writers who were killed left on this machine's disk, if the store is there."""
+        return iter(())
 
     def local_path(self, key: str) -> Path | None:
         """Where the object lies on this machine's disk, if it does."""
@@ -117,29 +136,33 @@ class LocalStore(Store):
             return path.read_bytes()
 
     def put(self, key: str, data: bytes) -> None:
-        with self._at(key) as path, _temporary(path, data) as temporary:
+        with self._at(key) as path, temporary_file(path, data) as temporary:
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
-        with self._at(key) as path, _temporary(path, data) as temporary:
+        with self._at(key) as path, temporary_file(path, data) as temporary:
             try:
-                _link(temporary, path, data)
+                link_once(temporary, path, data)
             except FileExistsError:
                 return path.read_bytes() == data
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         return True
 
     def size(self, key: str) -> int:
         with self._at(key) as path:
-            return _regular_file(path).stat().st_size
+            return regular_file(path).stat().st_size
+
+    def modified(self, key: str) -> float:
+        with self._at(key) as path:
+            return regular_file(path).stat().st_mtime
 
     def list(self, prefix: str = "") -> Iterator[str]:
         top = self.local_path(prefix) if prefix else self.root
         with _reported(str(top), top):
             keys = [
                 Path(folder, name).relative_to(self.root).as_posix()
-                for folder, _, names in os.walk(top, onerror=_raise_unless_missing)
+                for folder, _, names in os.walk(top, onerror=raise_unless_missing)
                 for name in names
             ]
         yield from sorted(key for key in keys if is_key(key))
@@ -151,6 +174,10 @@ class LocalStore(Store):
     def open(self, key: str) -> BinaryIO:
         with self._at(key) as path:
             return path.open("rb")
+
+    def partial_files(self) -> Iterator[Path]:
+        with _reported(str(self.root), self.root):
+            yield from partial_files(self.root)
 
     def local_path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -171,11 +198,11 @@ class S3Store(Store):
     def get(self, key: str) -> bytes:
         with self._at(key) as path:
             # one stream: with more, s3fs first asks for the size
-            return cast(bytes, _filesystem("s3").cat_file(path, max_concurrency=1))
+            return cast(bytes, _filesystem("s3").cat_file(path, max_concurrency=1, timeout=_OPERATION_S))
 
     def put(self, key: str, data: bytes) -> None:
         with self._at(key) as path:
-            _filesystem("s3").pipe_file(path, data)
+            _filesystem("s3").pipe_file(path, data, timeout=_OPERATION_S)
 
     def create(self, key: str, data: bytes) -> bool:
         attempt = 1
@@ -183,7 +210,9 @@ class S3Store(Store):
             try:
                 with self._at(key) as path:
                     # never in parts: some servers do not look at the condition when parts are joined
-                    _filesystem("s3").pipe_file(path, data, mode="create", chunksize=_SINGLE_PUT_BYTES)
+                    _filesystem("s3").pipe_file(
+                        path, data, mode="create", chunksize=_SINGLE_PUT_BYTES, timeout=_OPERATION_S
+                    )
                 return True
             except StorageError as refusal:
                 # Servers differ in how they refuse (412 as FileExistsError or EINVAL, 409 while another
@@ -198,18 +227,22 @@ class S3Store(Store):
 
     def size(self, key: str) -> int:
         with self._at(key) as path:
-            return _object_size("s3", path)
+            return int(_object_info("s3", path)["size"])
+
+    def modified(self, key: str) -> float:
+        with self._at(key) as path:
+            return float(_object_info("s3", path)["LastModified"].timestamp())
 
     def list(self, prefix: str = "") -> Iterator[str]:
         top = f"{self.root}/{check_key(prefix)}" if prefix else self.root
         with _reported(f"s3://{top}", top):
-            names = _filesystem("s3").find(top)
+            names = _filesystem("s3").find(top, timeout=_OPERATION_S)
         keys = [name[len(self.root) + 1 :] for name in names if name.startswith(f"{top}/")]
         yield from sorted(key for key in keys if is_key(key))
 
     def delete(self, key: str) -> None:
         with self._at(key) as path:
-            _filesystem("s3").rm_file(path)
+            _filesystem("s3").rm_file(path, timeout=_OPERATION_S)
 
     def open(self, key: str) -> BinaryIO:
         with self._at(key) as path:
@@ -236,11 +269,13 @@ def open_store(uri: str) -> Store:
 
 
 def read_uri(uri: str, max_bytes: int) -> bytes:
-    """What a manifest's URI holds: a local path, file, s3, gs, gcs, az, abfs or http(s).
+    """What a local path, file, s3, gs, gcs, az or abfs URI holds; `sources.read_source` reads http(s), too.
 
     Raises RowError: `uri_not_found`, `uri_unreachable`, `uri_too_large`, `uri_scheme_not_allowed`.
     """
     scheme = uris.allowed_scheme(uri)
+    if scheme in uris.HTTP_SCHEMES:
+        raise RowError("uri_scheme_not_allowed", f"{shown(uri)!r}: it is not read from a store")
     try:
         with _reported(uri, scheme):
             data = _read_at_most(uri, scheme, max_bytes + 1)
@@ -255,16 +290,17 @@ def read_uri(uri: str, max_bytes: int) -> bytes:
 
 
 def open_uri(uri: str) -> BinaryIO:
-    """The same URIs for reading at random offsets; http(s) is read whole first.
+    """The same URIs, and http(s), for reading at random offsets; http(s) is read whole first.
 
     Raises RowError `uri_scheme_not_allowed`, ObjectMissing, StorageError.
     """
     scheme = uris.allowed_scheme(uri)
     with _reported(uri, scheme):
         if scheme in uris.LOCAL_SCHEMES:
-            return _regular_file(uris.local_path(uri)).open("rb")
+            return regular_file(uris.local_path(uri)).open("rb")
         if scheme in uris.HTTP_SCHEMES:
-            return io.BytesIO(_http_bytes(uri, scheme, sys.maxsize))
+            # the job's own manifest: it may lie on an internal server
+            return io.BytesIO(fetch(uri, sys.maxsize, UriRules(allow_private_addresses=True)))
         return _open_object(scheme, uri)
 
 
@@ -279,110 +315,38 @@ def _filesystem(scheme: str) -> Any:
 def _connected(scheme: str, pid: int) -> Any:
     """One client per scheme and process: its connections do not survive a fork."""
     import fsspec
-    from aiohttp import ClientTimeout
 
+    keep_secrets_out_of_logs()  # of its client, which at DEBUG writes what it signs with
     options: dict[str, Any] = {}
     if scheme == "s3":
-        retries = {"max_attempts": _S3_ATTEMPTS, "mode": "standard"}
+        retries = {"total_max_attempts": _S3_ATTEMPTS, "mode": "standard"}
         timeouts = {"connect_timeout": _CONNECT_TIMEOUT_S, "read_timeout": _READ_TIMEOUT_S}
         # a cached listing hides what others wrote since, and cached instances share theirs
         options = {"use_listings_cache": False, "config_kwargs": {"retries": retries, **timeouts}}
-    elif scheme in uris.HTTP_SCHEMES:
-        timeout = ClientTimeout(total=None, connect=_CONNECT_TIMEOUT_S, sock_read=_READ_TIMEOUT_S)
-        options = {"client_kwargs": {"timeout": timeout}}
     filesystem = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     if scheme == "s3":
         filesystem.retries = _S3_BODY_ATTEMPTS
     return filesystem
 
 
-def _object_size(scheme: str, path: str) -> int:
-    info = _filesystem(scheme).info(path)
+def _object_info(scheme: str, path: str) -> dict[str, Any]:
+    info: dict[str, Any] = _filesystem(scheme).info(path, timeout=_OPERATION_S)
     if info["type"] != "file":
         raise IsADirectoryError(errno.EISDIR, "a folder, not an object")
-    return int(info["size"])
+    return info
 
 
 def _open_object(scheme: str, path: str) -> BinaryIO:
-    _object_size(scheme, path)  # a folder would open as an empty file
+    _object_info(scheme, path)  # a folder would open as an empty file
     return cast(BinaryIO, _filesystem(scheme).open(path, "rb", block_size=_READ_AHEAD_BYTES))
 
 
 def _read_at_most(uri: str, scheme: str, limit: int) -> bytes:
     if scheme in uris.LOCAL_SCHEMES:
-        with _regular_file(uris.local_path(uri)).open("rb") as file:
+        with regular_file(uris.local_path(uri)).open("rb") as file:
             return file.read(limit)
-    if scheme in uris.HTTP_SCHEMES:
-        return _http_bytes(uri, scheme, limit)
-    size = min(_object_size(scheme, uri), limit)
+    size = min(int(_object_info(scheme, uri)["size"]), limit)
     return cast(bytes, _filesystem(scheme).cat_file(uri, start=0, end=size)) if size else b""
-
-
-def _http_bytes(url: str, scheme: str, limit: int) -> bytes:
-    attempt = 1
-    while True:
-        data = bytearray()
-        try:
-            # a size that is given spares the HEAD request, which signed links refuse
-            with _filesystem(scheme).open(url, "rb", block_size=0, size=1) as file:
-                while chunk := file.read(min(2**20, limit - len(data))):
-                    data += chunk
-            return bytes(data)
-        except Exception as error:
-            status = 404 if isinstance(error, FileNotFoundError) else getattr(error, "status", 500)
-            if status < 500 or attempt == _HTTP_ATTEMPTS:  # an answer below 500 will not change
-                raise
-        time.sleep(0.5 * attempt)
-        attempt += 1
-
-
-def _regular_file(path: Path) -> Path:
-    if path.exists() and not path.is_file():  # a pipe would block for ever
-        raise IsADirectoryError(errno.EISDIR, "not a regular file")
-    return path
-
-
-@contextmanager
-def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """The bytes, on disk beside `path` under a name that `list` does not show; gone at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{uuid.uuid4().hex}.partial"
-    try:
-        _write_new(temporary, data)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _link(temporary: Path, path: Path, data: bytes) -> None:
-    """The temporary file under its name, in one step; FileExistsError if the name is taken."""
-    try:
-        os.link(temporary, path)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        _write_new(path, data)  # the next best thing: still created once, but not in one step
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name outlives a power cut only once its folder is on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
 
 
 @contextmanager
@@ -396,5 +360,15 @@ def _reported(uri: str, at: T) -> Iterator[T]:
         raise ObjectMissing(uris.complaint(uri, error, "check the name")) from error
     except PermissionError as error:
         raise StorageError(uris.complaint(uri, error, "check credentials and permissions")) from error
+    except TimeoutError as error:
+        raise StorageError(
+            f"{shown(uri)}: no answer in time; see that it can be reached, run again"
+        ) from error
     except Exception as error:  # each backend has its own family of exceptions
-        raise StorageError(uris.complaint(uri, error, "see that it can be reached, run again")) from error
+        raise StorageError(uris.complaint(uri, error, _advice(error))) from error
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return "make room there, then run the same command again"
+    return "see that it can be reached, run again"

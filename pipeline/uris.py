@@ -6,13 +6,16 @@ import os
 import posixpath
 import re
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin
 
 from pipeline.errors import RowError
 
 LOCAL_SCHEMES = frozenset({"", "file"})
 HTTP_SCHEMES = frozenset({"http", "https"})
 OBJECT_SCHEMES = frozenset({"s3", "gs", "gcs", "az", "abfs", "memory"})  # memory: for tests
+_LINK = re.compile(r"\w[\w+.-]*://[^\s'\"<>]+")
+_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*://)")  # not the colons of an IPv6 address
+_SHORTEST_SECRET = 4  # shorter values are no secrets, and taking them out would spoil the message
 # no `?`: s3fs would cut the key there and read the rest as a version
 _KEY_PART = re.compile(r"[^./\\?\x00-\x1f\x7f][^/\\?\x00-\x1f\x7f]*")
 
@@ -63,7 +66,7 @@ def resolve_uri(base_uri: str, ref: str) -> str:
     if is_absolute and scheme in LOCAL_SCHEMES and base_scheme not in LOCAL_SCHEMES:
         raise RowError(
             "uri_scheme_not_allowed",
-            f"{ref!r}: a manifest on {base_scheme} cannot name files of this machine; use its relative paths",
+            f"{shown(ref)!r}: a manifest on {base_scheme} cannot name local files; use relative paths",
         )
     if is_absolute:
         return ref
@@ -86,8 +89,13 @@ def parent_uri(uri: str) -> str:
 
 
 def is_bucket_path(path: str) -> bool:
-    """Whether `bucket/some/folder` is plain; unlike a key's, its parts may begin with a dot."""
-    return all(part not in {".", ".."} and is_key(part.lstrip(".")) for part in path.split("/"))
+    """Whether `bucket/some/folder` is plain; unlike a key's, its parts may begin with a dot.
+
+    No `key:secret@bucket`: a run's address is written into its files.
+    """
+    return "@" not in path.partition("/")[0] and all(
+        part not in {".", ".."} and is_key(part.lstrip(".")) for part in path.split("/")
+    )
 
 
 def is_key(key: str) -> bool:
@@ -105,18 +113,58 @@ def check_key(key: str) -> str:
 
 
 def shown(uri: str) -> str:
-    """The URI for a message: without user, password and (signed) query."""
-    scheme, _ = split_uri(uri)
-    if scheme == "":
-        return uri
-    if scheme in HTTP_SCHEMES:
-        parts = urlsplit(uri)
-        return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return re.sub(r"^(\w+://)[^/@]*:[^/@]*@", r"\1", uri)
+    """The URI for a message: without user, password and (signed) query, also of every part of a chain."""
+    return "::".join(map(_shown_part, _CHAIN.split(uri)))
+
+
+def has_secrets(uri: str) -> bool:
+    """Whether a URI carries what no file or log may hold: such a one cannot be a setting."""
+    return shown(uri) != uri
 
 
 def complaint(uri: str, error: BaseException, advice: str) -> str:
     """What an exception says of a URI, in one line without the secrets that URIs may carry."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    text = re.sub(r"\w+://[^\s'\"<>)]+", lambda match: shown(match[0]), " ".join(text.split()))
+    # first what this URI is known to hold, however it is written: it may hold blanks and quotes
+    for secret in _secrets_of(uri):
+        text = text.replace(secret, "***")
+    text = _LINK.sub(lambda match: shown(match[0]), " ".join(text.split()))
     return f"{shown(uri)}: {type(error).__name__}: {text[:300]}; {advice}"
+
+
+def _shown_part(uri: str) -> str:
+    before, separator, rest = uri.partition("://")
+    if not separator or before.lower().endswith("file"):
+        return uri
+    is_http = before.lower().endswith(("http", "https"))
+    rest = rest[len(_user_of(rest, is_http)) :].partition("?")[0]
+    return f"{before}://{rest.partition('#')[0] if is_http else rest}"
+
+
+def _user_of(rest: str, is_http: bool) -> str:
+    """`user:password@`, or "". With a slash in it, as AWS has them, it ends at the last @."""
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = authority.rpartition("@")
+    if at:
+        return f"{user}@" if is_http or ":" in user else ""  # abfs://container@account
+    _, colon, port = authority.rpartition(":")
+    if colon and not re.fullmatch(r"[0-9]{0,5}", port) and not authority.endswith("]"):
+        head = rest.partition("?")[0]
+        user, at, _ = (head if "@" in head else rest).rpartition("@")
+    return user + at
+
+
+def _secrets_of(uri: str) -> list[str]:
+    """Values in a URI that no message may repeat, longest first, as written, decoded and encoded."""
+    found: set[str] = set()
+    for part in _CHAIN.split(uri):
+        scheme, rest = split_uri(part)
+        if scheme in LOCAL_SCHEMES:
+            continue
+        user = _user_of(rest, scheme in HTTP_SCHEMES)
+        query = rest[len(user) :].partition("?")[2]
+        found |= {user[:-1], user[:-1].partition(":")[2], query}
+        found |= {pair.partition("=")[2] for pair in re.split("[&;#]", query)}
+    found |= {unquote(secret) for secret in found}
+    found |= {quote(secret, safe="") for secret in found} | {quote(secret) for secret in found}
+    return sorted((secret for secret in found if len(secret) >= _SHORTEST_SECRET), key=len, reverse=True)

@@ -253,8 +253,10 @@ def check_protocol(store: Store, plan: list[Attempt]) -> None:
 
     for attempt in plan:
         run(attempt)
+    waiting = {key for key in store.list("data") if key.split("/")[1] not in standing}
     log.remove_orphans()
-    assert set(store.list("data")) == {commit.key for commit in standing.values()}
+    named = {commit.key for commit in standing.values()}
+    assert set(store.list("data")) == named | waiting, "what may still be committed is left alone"
     look()
 
 
@@ -288,18 +290,17 @@ def test_speculative_writers_in_threads(store: Store) -> None:
     assert sorted(store.list("data")) == sorted(commit.key for commit in seen[0])
 
 
-def test_files_that_are_not_ours_are_no_orphans(tmp_path: Path) -> None:
+def test_what_no_commit_can_name_is_an_orphan_and_nothing_else(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     log = ShardLog(store)
     commit = log.write_shard("s", table(1), "a", {})
-    orphan, theirs = (
-        f"data/s/{'0' * 64}.parquet",
-        ["data/anna.flac", "data/s/notes.parquet", "data/voices/a.csv"],
-    )
-    for key in (orphan, *theirs):
+    orphan, waiting = f"data/s/{'0' * 64}.parquet", f"data/t/{'0' * 64}.parquet"
+    theirs = ["data/anna.flac", "data/s/notes.parquet", "data/voices/a.csv"]
+    for key in (orphan, waiting, *theirs):
         store.put(key, b"x")
+    assert dict(log.orphans()) == {orphan: True, waiting: False}
     assert log.remove_orphans() == [orphan]
-    assert list(store.list("data")) == sorted([commit.key, *theirs])
+    assert list(store.list("data")) == sorted([commit.key, waiting, *theirs])
 
 
 # ---- Parquet

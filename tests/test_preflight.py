@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from manifest_faults import build_fault_manifest, write_csv
 
 from pipeline.config import load_config
-from pipeline.errors import ManifestError
+from pipeline.errors import ConfigError, ManifestError
 from pipeline.preflight import Preflight
 from pipeline.records import PLANNED_ROW, Row, to_table
 
@@ -110,3 +111,50 @@ def test_limits_are_settings(tmp_path: Path) -> None:
 def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"nothing\.csv"):
         rows_of(str(tmp_path / "nothing.csv"))
+
+
+def test_what_rows_may_name_is_a_setting(tmp_path: Path) -> None:
+    voice = str(VOICES / "slt-1.flac")
+    manifest = write_csv(
+        tmp_path / "m.csv", [{"ref": voice, "text": "Hello."}, {"ref": "https://example.org/a.flac", "text": "Hello."}]
+    )
+    rows, _ = rows_of(manifest, f"check.allowed_prefixes={VOICES}")
+    assert [row["error_code"] for row in rows] == [None, "uri_prefix_not_allowed"]
+    rows, _ = rows_of(manifest, f"check.allowed_prefixes={tmp_path},https://other.example/")
+    assert [row["error_code"] for row in rows] == ["uri_prefix_not_allowed"] * 2
+    scored = write_csv(tmp_path / "s.csv", [{"audio": "/etc/passwd", "text": "Hello."}])
+    rows, _ = rows_of(scored, f"check.allowed_prefixes={tmp_path}", task="score")
+    assert rows[0]["error_code"] == "uri_prefix_not_allowed"
+
+
+def test_servers_of_this_machine_are_read_only_where_that_is_allowed(tmp_path: Path, serve) -> None:
+    class Voice(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write((VOICES / "slt-1.flac").read_bytes())
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    manifest = write_csv(tmp_path / "m.csv", [{"ref": f"{serve(Voice)}/a.flac", "text": "Hello."}])
+    assert rows_of(manifest)[0][0]["error_code"] == "uri_address_not_allowed"
+    assert rows_of(manifest, "check.allow_private_addresses=true")[0][0]["error_code"] is None
+
+
+def test_consent_is_asked_for_where_the_job_says_so(tmp_path: Path) -> None:
+    row = {"ref": str(VOICES / "slt-1.flac"), "text": "Hello."}
+    manifest = write_csv(
+        tmp_path / "m.csv",
+        [{"id": str(i), "consent_id": name, **row} for i, name in enumerate(["c-1", "c-2", "", "c 3"])],
+    )
+    (tmp_path / "revoked.txt").write_text("c-2\n")
+    revoked = f"consent.revoked={tmp_path / 'revoked.txt'}"
+    for settings, codes in (
+        ([], [None] * 4),
+        (["consent.required=true"], [None, None, "consent_missing", "bad_consent_id"]),
+        ([revoked], [None, "consent_revoked", None, "bad_consent_id"]),
+    ):
+        assert [r["error_code"] for r in rows_of(manifest, *settings)[0]] == codes
+    with pytest.raises(ConfigError, match="nothing is spoken"):
+        rows_of(manifest, f"consent.revoked={tmp_path / 'gone.txt'}")

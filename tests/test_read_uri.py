@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,9 +11,13 @@ from urllib.parse import urlsplit
 import fsspec
 import pytest
 
-from pipeline import storage
+from pipeline import fetching
 from pipeline.errors import RowError
+from pipeline.sources import read_source
 from pipeline.storage import ObjectMissing, open_store, open_uri, read_uri
+from pipeline.uri_rules import PUBLIC_ONLY, UriRules
+
+ANYWHERE = UriRules(allow_private_addresses=True)
 
 
 @pytest.fixture(params=["path", "file", "s3", "memory"])
@@ -99,29 +104,64 @@ class Web(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def test_http(serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
-    web = type("Handler", (Web,), {"seen": []})
-    host = serve(web)
-    signed = "?X-Amz-Signature=abcdef0123&token=hush"
+@pytest.fixture
+def web(serve, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
+    """A server's address and what it was asked for."""
+    monkeypatch.setattr(fetching.time, "sleep", lambda _: None)
+    handler = type("Handler", (Web,), {"seen": []})
+    return serve(handler), handler.seen
+
+
+SIGNED = "?X-Amz-Signature=abcdef0123&token=hush"
+
+
+def test_the_web_is_read_as_it_mends_itself(web) -> None:
+    host, seen = web
     for name in ("/ok", "/flaky", "/short"):
-        assert read_uri(f"{host}{name}{signed}", 10) == b"0123456789"
-    assert web.seen == ["GET /ok", "GET /flaky", "GET /flaky", "GET /short", "GET /short"]
+        assert read_source(f"{host}{name}{SIGNED}", 10, ANYWHERE) == b"0123456789"
+    assert seen == ["GET /ok", "GET /flaky", "GET /flaky", "GET /short", "GET /short"]
     with open_uri(f"{host}/ok") as file:
         assert (file.seek(5), file.read()) == (5, b"56789")
-    expected = {"/gone": ("uri_not_found", 1), "/private": ("uri_unreachable", 1), "/broken": ("uri_unreachable", 3),
-                "/cut": ("uri_unreachable", 3)}  # fmt: skip
-    for name, (code, requests) in expected.items():
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "requests"),
+    [("/gone", "uri_not_found", 1), ("/private", "uri_unreachable", 1), ("/broken", "uri_unreachable", 3),
+     ("/cut", "uri_unreachable", 3)],
+)  # fmt: skip
+def test_faults_of_the_web_keep_secrets(web, name: str, code: str, requests: int) -> None:
+    host, seen = web
+    with pytest.raises(RowError) as caught:
+        read_source(f"{host.replace('//', '//user:hush@')}{name}{SIGNED}", 10, ANYWHERE)
+    assert caught.value.code == code
+    assert caught.value.message.startswith(f"{host}{name}: ")
+    # also in what a log would show of the exception
+    shown = "".join(traceback.format_exception(caught.value, chain=True))
+    assert "abcdef0123" not in shown
+    assert "hush" not in caught.value.message
+    assert seen.count(f"GET {name}") == requests
+
+
+def test_bounds_and_rules_hold_for_the_web(web) -> None:
+    host, seen = web
+    for uri, rules, code in (
+        (f"{host}/ok", ANYWHERE, "uri_too_large"),
+        ("http://127.0.0.1:1/x", ANYWHERE, "uri_unreachable"),
+        ("http://nobody.invalid/x", ANYWHERE, "uri_unreachable"),
+        (f"{host}/ok", PUBLIC_ONLY, "uri_address_not_allowed"),
+        (f"{host}/ok", UriRules(("https://example.org/",), True), "uri_prefix_not_allowed"),
+        ("gopher://host/x", ANYWHERE, "uri_scheme_not_allowed"),
+    ):
         with pytest.raises(RowError) as caught:
-            read_uri(f"{host.replace('//', '//user:hush@')}{name}{signed}", 10)
+            read_source(uri, 9, rules)
         assert caught.value.code == code
-        assert caught.value.message.startswith(f"{host}{name}: ")
-        assert "abcdef0123" not in caught.value.message
-        assert "hush" not in caught.value.message
-        assert web.seen.count(f"GET {name}") == requests
+        assert uri in caught.value.message
+    assert seen == ["GET /ok"]
+
+
+def test_prefixes_hold_for_files_and_buckets(uri: str) -> None:
+    folder = uri.rpartition("/")[0]
+    assert read_source(uri, 10, UriRules((folder,))) == b"0123456789"
     with pytest.raises(RowError) as caught:
-        read_uri(f"{host}/ok", 9)
-    assert caught.value.code == "uri_too_large"
-    with pytest.raises(RowError) as caught:
-        read_uri("http://127.0.0.1:1/x", 9)
-    assert caught.value.code == "uri_unreachable"
+        read_source(uri, 10, UriRules((f"{folder}/elsewhere",)))
+    assert caught.value.code == "uri_prefix_not_allowed"

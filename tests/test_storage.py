@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import boto3
 import fsspec
 import pytest
 
@@ -110,6 +111,22 @@ def test_list_sees_what_others_wrote(s3: str) -> None:
     assert mine.size("b") == 6
 
 
+def test_modified_is_when_it_was_written_last(tmp_path: Path, s3: str) -> None:
+    local = open_store(str(tmp_path))
+    local.put("a", b"1")
+    os.utime(tmp_path / "a", (1_700_000_000, 1_700_000_000.5))
+    assert local.modified("a") == 1_700_000_000.5
+    remote = open_store(s3)
+    remote.put("a", b"1")
+    head = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).head_object(
+        Bucket=s3.removeprefix("s3://"), Key="a"
+    )
+    assert remote.modified("a") == head["LastModified"].timestamp()
+    for store in (local, remote):
+        with pytest.raises(ObjectMissing, match="nothing"):
+            store.modified("nothing")
+
+
 def test_open_reads_at_random_offsets(store: Store) -> None:
     data = os.urandom(3 * 2**20)
     store.put("big", data)
@@ -204,7 +221,7 @@ def test_a_failed_replacement_leaves_the_old_object(tmp_path: Path, monkeypatch:
         patch.setattr(os, "fsync", full_disk)
         with pytest.raises(StorageError, match=r"/a: OSError: No space left on device"):
             store.put("a", b"new")
-        with pytest.raises(StorageError, match="No space left"):
+        with pytest.raises(StorageError, match="No space left on device; make room there, then run the same"):
             store.create("b", b"new")
     assert store.get("a") == b"old"
     assert os.listdir(tmp_path) == ["a"], "no temporary file stays behind"
@@ -214,8 +231,11 @@ def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     store.put("commit/a", b"")
     with temporary_file(tmp_path / "commit" / "b", b"half"):
-        assert len(os.listdir(tmp_path / "commit")) == 2
+        [partial] = store.partial_files()
+        assert {path.name for path in (tmp_path / "commit").iterdir()} == {"a", partial.name}
         assert list(store.list()) == ["commit/a"]
+    assert list(store.partial_files()) == []
+    assert list(open_store(str(tmp_path / "nothing")).partial_files()) == []
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])

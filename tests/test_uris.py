@@ -109,7 +109,10 @@ def test_complaints_are_one_line_and_keep_secrets() -> None:
         ("zip://a.wav::https://u:hush@host/a.zip?sig=hush", "zip://a.wav::https://host/a.zip"),
         # and what is no secret stays
         ("https://host/@someone/a.wav", "https://host/@someone/a.wav"),
-        ("abfs://container@account.dfs.core.windows.net/a", "abfs://container@account.dfs.core.windows.net/a"),
+        (
+            "abfs://container@account.dfs.core.windows.net/a",
+            "abfs://container@account.dfs.core.windows.net/a",
+        ),
         ("s3://bucket/run/data.parquet#7", "s3://bucket/run/data.parquet#7"),
         ("/data/who?.wav", "/data/who?.wav"),
         ("file:///data/a@b:c@d.wav", "file:///data/a@b:c@d.wav"),

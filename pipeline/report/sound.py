@@ -14,7 +14,9 @@ from pipeline.errors import RowError
 from pipeline.records import Row
 from pipeline.report.rows import is_rejected, makes_sound
 from pipeline.results import has_audio
-from pipeline.storage import Store, read_uri
+from pipeline.sources import read_source
+from pipeline.storage import Store
+from pipeline.uri_rules import PUBLIC_ONLY
 from pipeline.uris import is_local, local_path
 
 Mode = Literal["embed", "link", "none"]
@@ -160,7 +162,7 @@ def _read_log(log: ShardLog, rows: Sequence[Row]) -> Iterator[tuple[int, bytes]]
 
 def _read_reference(uri: str) -> bytes | None:
     try:
-        data = read_uri(uri, _MAX_REFERENCE_BYTES)
+        data = read_source(uri, _MAX_REFERENCE_BYTES, PUBLIC_ONLY)
     except RowError:
         return None
     return data if media_type(data) else None

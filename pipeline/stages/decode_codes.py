@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.audio import Waveform, encode_flac
 from pipeline.codecs.base import Codec
 from pipeline.errors import RowError
+from pipeline.provenance import with_comments
 from pipeline.records import Row, array_of
 from pipeline.stages.each_row import each_batch
+from pipeline.watermark import PerthWatermark
 
 STAGE = "decode_codes"
 
 
-def decode_codes(rows: Sequence[Row], codec: Codec) -> list[Row]:
+def decode_codes(
+    rows: Sequence[Row],
+    codec: Codec,
+    comments: Mapping[str, str],
+    watermark: PerthWatermark | None = None,
+) -> list[Row]:
+    """`comments` of all clips; each has its row's id beside them. The mark comes before anybody listens."""
+
     def decode(batch: list[Row]) -> list[Waveform | RowError]:
         codes = [array_of(row["codes"], row["codes_shape"], row["codes_dtype"]) for row in batch]
         spoken = [i for i, row_codes in enumerate(codes) if row_codes.shape[1] > 0]
@@ -24,7 +33,17 @@ def decode_codes(rows: Sequence[Row], codec: Codec) -> list[Row]:
             outcomes[i] = waveform
         return outcomes
 
-    return each_batch(rows, STAGE, decode, lambda row, waveform: row | utterance_columns(row, waveform))
+    def columns(row: Row, waveform: Waveform) -> Row:
+        score = None
+        if watermark is not None:
+            waveform = watermark.embed(waveform)
+            score = watermark.detect(waveform)
+        made = utterance_columns(row, waveform) | {"watermark_score": score}
+        fields = {**comments, "UTTERANCE_ID": row["utterance_id"]}
+        made["audio"]["bytes"] = with_comments(made["audio"]["bytes"], fields)
+        return row | made
+
+    return each_batch(rows, STAGE, decode, columns)
 
 
 def utterance_columns(row: Row, waveform: Waveform) -> Row:

@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import dataclass
 
 from pipeline.errors import RowError
-from pipeline.storage import read_uri
+from pipeline.sources import read_source
+from pipeline.uri_rules import PUBLIC_ONLY, UriRules
+from pipeline.uris import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +17,9 @@ class LoadedPrompt:
     audio_sha256: str
 
 
-def load_prompt(uri: str, max_bytes: int) -> LoadedPrompt:
-    """Raises RowError (`uri_not_found`, `uri_unreachable`, `uri_too_large`, `uri_scheme_not_allowed`)."""
-    data = read_uri(uri, max_bytes)
+def load_prompt(uri: str, max_bytes: int, rules: UriRules) -> LoadedPrompt:
+    """Raises the RowErrors of `read_source`."""
+    data = read_source(uri, max_bytes, rules)
     return LoadedPrompt(data, hashlib.sha256(data).hexdigest())
 
 
@@ -31,10 +33,15 @@ def prompt_id(audio_sha256: str, prompt_text: str | None, language: str) -> str:
 
 
 def load_planned_prompt(
-    uri: str, planned_id: str, prompt_text: str | None, language: str, max_bytes: int
+    uri: str,
+    planned_id: str,
+    prompt_text: str | None,
+    language: str,
+    max_bytes: int,
+    rules: UriRules = PUBLIC_ONLY,
 ) -> LoadedPrompt:
     """As `load_prompt`; a file that is no longer the one that was checked is RowError `prompt_changed`."""
-    prompt = load_prompt(uri, max_bytes)
+    prompt = load_prompt(uri, max_bytes, rules)
     if prompt_id(prompt.audio_sha256, prompt_text, language) != planned_id:
-        raise RowError("prompt_changed", f"{uri} is not the file that was checked; start a new run for it")
+        raise RowError("prompt_changed", f"{shown(uri)} is not the file that was checked; start a new run")
     return prompt

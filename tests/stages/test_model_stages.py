@@ -180,7 +180,7 @@ def test_decoding_keeps_rows_and_fails_the_silent_one() -> None:
         generated(2, np.zeros((8, 0))),
         generated(3, np.full((8, 1), 300)),
     ]
-    out = decode_codes(rows, Tone())  # type: ignore[arg-type]
+    out = decode_codes(rows, Tone(), {})  # type: ignore[arg-type]
     assert [row["error_code"] for row in out] == [None, "no_audio_generated", None]
     assert [row.get("num_samples") for row in out] == [1920, None, 960]
     assert out[0]["duration_s"] == 0.08

@@ -1,0 +1,89 @@
+"""What attempts that died have left in a run's folder, and when it may go.
+
+An object without a commit may be one that waits for it, so nothing young is touched. `write_shard` puts
+its object anew at every attempt: what is older than an attempt can take belongs to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.commit import ShardLog
+from pipeline.destination import store_time
+from pipeline.errors import ConfigError
+from pipeline.storage import ObjectMissing, Store, open_store
+
+# from an object's PUT to its commit both may be tried for 10 minutes, and their driver stopped meanwhile
+SHORTEST_GRACE_S = 3600.0
+
+
+def age_in_seconds(text: str) -> float:
+    """`90m`, `24h` or `7d`. Raises ConfigError."""
+    unit_s = {"m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    if unit_s is None or not text[:-1].isdecimal():
+        raise ConfigError(f"{text!r} is no age; give minutes, hours or days as 90m, 24h or 7d")
+    return float(int(text[:-1]) * unit_s)
+
+
+def collect_garbage(uri: str, older_than_s: float, *, delete: bool) -> list[str]:
+    """Keys (on a local disk also half-written files) that no commit names, older than that; in order.
+
+    They are deleted only if `delete`; a driver may be at work meanwhile. Ages are by the store's own clock.
+    Raises ConfigError for a grace under an hour, StorageError.
+    """
+    if older_than_s < SHORTEST_GRACE_S:
+        raise ConfigError(
+            f"{older_than_s:.0f} s would take what a driver is about to commit; give an hour or more"
+        )
+    store = open_store(uri)
+    oldest_kept = store_time(store) - older_than_s
+    garbage = [orphan for orphan in _orphans(store) if _is_older(store, orphan.key, oldest_kept)]
+    partial = [path for path in store.partial_files() if _was_written_before(path, oldest_kept)]
+    if delete:
+        for orphan in garbage:
+            # looked at once more: a driver may have taken it up since
+            if _is_older(store, orphan.key, oldest_kept) and not orphan.is_committed():
+                store.delete(orphan.key)
+        for path in partial:
+            path.unlink(missing_ok=True)
+    return sorted(
+        [*(orphan.key for orphan in garbage), *(path.relative_to(store.uri).as_posix() for path in partial)]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Orphan:
+    log: ShardLog
+    name: str  # its key in the log's folder
+
+    @property
+    def key(self) -> str:
+        return f"{self.log.prefix}/{self.name}" if self.log.prefix else self.name
+
+    def is_committed(self) -> bool:
+        commit = self.log.read_commit(self.name.split("/")[1])
+        return commit is not None and commit.key == self.name
+
+
+def _orphans(store: Store) -> Iterator[_Orphan]:
+    for prefix in ["", "samples", "rejected", *_of_takes(store)]:
+        log = ShardLog(store, prefix)
+        yield from (_Orphan(log, name) for name, _ in log.orphans())
+
+
+def _of_takes(store: Store) -> list[str]:
+    takes = {key.split("/")[1] for key in store.list("takes")}
+    return [f"takes/{take}{folder}" for take in sorted(takes) for folder in ("", "/samples")]
+
+
+def _is_older(store: Store, key: str, than: float) -> bool:
+    try:
+        return store.modified(key) < than
+    except ObjectMissing:  # its own attempt has deleted it
+        return False
+
+
+def _was_written_before(path: Path, than: float) -> bool:
+    return path.exists() and path.stat().st_mtime < than
