@@ -2,7 +2,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: setup demo test check format bench browser clean
+.PHONY: setup demo test test-faults check format bench browser clean
 
 setup: $(filter .uv/%,$(UV))
 	@$(UV) sync --quiet
@@ -17,6 +17,10 @@ demo: setup
 # one thread each: torch's threads wait for each other by spinning, which two processes on two cores cannot afford
 test: check
 	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses 2 --dist loadfile
+
+# kills, faulty stores, full disks: a quarter of an hour and more; the table is kept in infra/faults.md
+test-faults: setup
+	OMP_NUM_THREADS=1 $(RUN) pytest tests/faults tests/infra/test_cluster.py -m faults --faults-table infra/faults.md
 
 check: setup
 	$(RUN) ruff check .

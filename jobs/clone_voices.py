@@ -26,6 +26,7 @@ def clone_voices(
     format: str | None = None,
     strict: bool = False,
     until: Literal["samples", "finish"] = "finish",
+    take_over: bool = False,
 ) -> dict[str, Any]:
     """Returns the run's summary. Running it again on the same `out` does only what is missing."""
     beforehand.refuse_conflicts(out, "speak", config)
@@ -35,7 +36,7 @@ def clone_voices(
     say(console, "loading what it needs")
     from pipeline import steps  # Ray: seconds to import
 
-    with steps.session(out, manifest, "speak", config, console) as session:
+    with steps.session(out, manifest, "speak", config, console, take_over=take_over) as session:
         steps.plan_rows(session, preflight)
         steps.encode_voices(session)
         if until == "samples":
@@ -44,7 +45,7 @@ def clone_voices(
         return steps.finish(session)
 
 
-def resume(out: str, config: RunConfig, console: Console) -> dict[str, Any]:
+def resume(out: str, config: RunConfig, console: Console, *, take_over: bool = False) -> dict[str, Any]:
     """Generates what a run has planned and packed; the manifest is not looked at again."""
     beforehand.refuse_conflicts(out, "speak", config)
     if (done := beforehand.whole_already(out, None, console)) is not None:
@@ -52,7 +53,7 @@ def resume(out: str, config: RunConfig, console: Console) -> dict[str, Any]:
     say(console, "loading what it needs")
     from pipeline import steps  # Ray: seconds to import
 
-    with steps.session(out, "", "speak", config, console) as session:
+    with steps.session(out, "", "speak", config, console, take_over=take_over) as session:
         steps.encode_voices(session)
         steps.speak_shards(session)
         return steps.finish(session)

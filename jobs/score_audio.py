@@ -22,7 +22,13 @@ from pipeline.views import say
 
 
 def score_audio(
-    source: str, out: str, config: RunConfig, console: Console, *, format: str | None = None
+    source: str,
+    out: str,
+    config: RunConfig,
+    console: Console,
+    *,
+    format: str | None = None,
+    take_over: bool = False,
 ) -> dict[str, Any]:
     """`source` is a manifest with an `audio` column or a finished run. Returns the run's summary."""
     beforehand.refuse_conflicts(out, "score", config)
@@ -32,7 +38,7 @@ def score_audio(
     say(console, "loading what it needs")
     from pipeline import steps  # Ray: seconds to import
 
-    with steps.session(out, source, "score", config, console) as session:
+    with steps.session(out, source, "score", config, console, take_over=take_over) as session:
         steps.plan_rows(session, rows)
         steps.encode_voices(session)
         steps.score_shards(session)

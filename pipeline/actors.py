@@ -17,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.util.metrics import Gauge
 
 from pipeline.attempts import Attempts, Care
 from pipeline.board import Reporter
@@ -263,15 +262,13 @@ def a_dead_engine_ends_its_process() -> Iterator[None]:
 
 
 class EngineMeter:
-    """What an engine has done, to the board (for the summary) and to Ray's metrics (for Prometheus)."""
+    """What an engine has done, and how it stands, to the board."""
 
     def __init__(self, engine: Any, board: Any) -> None:
         self._engine, self._board = engine, board
         self._reported = dict.fromkeys(("frames", "slot_steps", "prefill_tokens", "prompt_tokens"), 0)
         self._lock = threading.Lock()
-        self._slot_use = Gauge("voicemill_slot_use", "Frames per slot and step since the engine was built.")
-        self._waiting = Gauge("voicemill_rows_waiting", "Rows that wait for a slot.")
-        self._memory = Gauge("voicemill_device_bytes", "Memory that the engine's process holds on its GPU.")
+        self._id = ray.get_runtime_context().get_actor_id()
 
     def report(self) -> None:
         engine, counters = self._engine, self._engine.counters
@@ -285,9 +282,8 @@ class EngineMeter:
             done = {name: total - self._reported[name] for name, total in now.items()}
             self._reported = now
         self._board.count_work.remote(done)
-        self._slot_use.set(counters.slot_use(engine.num_slots))
-        self._waiting.set(engine.num_waiting)
-        self._memory.set(engine.device_bytes())
+        levels = {"rows_waiting": engine.num_waiting, "device_bytes": engine.device_bytes()}
+        self._board.set_levels.remote(self._id, levels)
 
 
 class LoadUtterances:

@@ -112,7 +112,8 @@ def whole_already(
             return None
         say(console, f"{uri} is packed already: nothing to do")
         return packed_rows(samples)
-    if results.success() is None or remaining_shards(results):
+    said = results.success()
+    if said is None or remaining_shards(results) or said["shards"] != len(results.committed_shards()):
         return None
     say(console, f"{uri} is whole already: nothing to do")
     return dict(json.loads(store.get("summary.json")))

@@ -50,6 +50,9 @@ Assignments = Annotated[
     typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated."),
 ]
 Format = Annotated[str | None, typer.Option(help="csv, jsonl, parquet or lst; by default from the name.")]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Go on with a run that another driver works on; that one stops.")
+]
 Strict = Annotated[
     bool, typer.Option(help="Refuse the whole manifest if any row is bad, before anything is spent.")
 ]
@@ -100,12 +103,13 @@ def run(
     set_: Assignments = None,
     format: Format = None,
     strict: Strict = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Check, encode the voices, generate, listen, and commit every row. Run it again to resume.
 
     Example: `voicemill run manifests/demo.csv --out runs/demo`
     """
-    _speak(manifest, out, _settings(config, set_), format, strict, until="finish")
+    _speak(manifest, out, _settings(config, set_), format, strict, take_over, until="finish")
 
 
 @app.command()
@@ -116,16 +120,19 @@ def prepare(
     set_: Assignments = None,
     format: Format = None,
     strict: Strict = False,
+    take_over: TakeOver = False,
 ) -> None:
     """As `run`, but stop when the ChatML samples are packed. `generate` goes on from there.
 
     Example: `voicemill prepare manifests/demo.csv --out runs/demo`
     """
-    _speak(manifest, out, _settings(config, set_), format, strict, until="samples")
+    _speak(manifest, out, _settings(config, set_), format, strict, take_over, until="samples")
 
 
 @app.command()
-def generate(run_uri: RunUri, config: JobFile = None, set_: Assignments = None) -> None:
+def generate(
+    run_uri: RunUri, config: JobFile = None, set_: Assignments = None, take_over: TakeOver = False
+) -> None:
     """Generate and score what `prepare` has packed (or a `run` left unfinished), with its settings.
 
     Example: `voicemill generate runs/demo`
@@ -138,7 +145,8 @@ def generate(run_uri: RunUri, config: JobFile = None, set_: Assignments = None) 
         raise ConfigError(
             "generate keeps the settings its run was started with; only [resources] may be given"
         )
-    _end(resume(run_uri, config_of_run(run_uri, given.resources), out_console), run_uri)
+    settings = config_of_run(run_uri, given.resources)
+    _end(resume(run_uri, settings, out_console, take_over=take_over), run_uri)
 
 
 @app.command()
@@ -150,6 +158,7 @@ def score(
     config: JobFile = None,
     set_: Assignments = None,
     format: Format = None,
+    take_over: TakeOver = False,
 ) -> None:
     """Listen to audio that exists already, ours or anybody's: WER, CER, similarity on every row.
 
@@ -157,7 +166,8 @@ def score(
     """
     from jobs.score_audio import score_audio
 
-    _end(score_audio(source, out, _settings(config, set_), out_console, format=format), out)
+    settings = _settings(config, set_)
+    _end(score_audio(source, out, settings, out_console, format=format, take_over=take_over), out)
 
 
 @app.command()
@@ -258,6 +268,27 @@ def report(
 
 
 @app.command()
+def gc(
+    run_uri: RunUri,
+    older_than: Annotated[str, typer.Option("--older-than", help="90m, 24h or 7d; no less than 1h.")] = "24h",
+    delete: Annotated[bool, typer.Option("--delete", help="Delete them, not only list them.")] = False,
+) -> None:
+    """What workers that died have left in a run's folder and no result needs.
+
+    Example: `voicemill gc runs/demo --older-than 24h --delete`
+    """
+    from pipeline.garbage import age_in_seconds, collect_garbage
+    from pipeline.run import read_run
+    from pipeline.views import say
+
+    read_run(run_uri)
+    keys = collect_garbage(run_uri, age_in_seconds(older_than), delete=delete)
+    for key in keys:
+        say(out_console, key)
+    say(out_console, f"{len(keys)} objects {'deleted' if delete else 'to delete: add --delete'}")
+
+
+@app.command()
 def settings(config: JobFile = None, set_: Assignments = None) -> None:
     """Print every setting with its meaning and value, as a job file.
 
@@ -274,11 +305,14 @@ def _speak(
     settings: RunConfig,
     format: str | None,
     strict: bool,
+    take_over: bool,
     until: Literal["samples", "finish"],
 ) -> None:
     from jobs.clone_voices import clone_voices
 
-    outcome = clone_voices(manifest, out, settings, out_console, format=format, strict=strict, until=until)
+    outcome = clone_voices(
+        manifest, out, settings, out_console, format=format, strict=strict, until=until, take_over=take_over
+    )
     if until == "samples":
         out_console.print(f"samples are packed in {out}/samples; go on with: voicemill generate {out}")
         raise typer.Exit(1 if outcome["failed"] else 0)

@@ -170,6 +170,7 @@ class ResourceConfig:
     transcriber_gpu_share: float = 0.1
     speaker_gpu_share: float = 0.1
     prompt_cache: str | None = None  # none: `.prompt-cache` beside the run
+    metrics_file: str | None = None  # <name>.prom, for a node exporter's textfile collector
     assumed_speed: float = 20.0  # audio seconds per second and engine, for the estimate only
     check_threads: int = 16
 

@@ -28,6 +28,7 @@ import pyarrow as pa
 import ray
 from ray._private import ray_constants
 from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline import actors, tasks
 from pipeline.board import ProgressBoard
@@ -107,11 +108,19 @@ def stop_ray(cluster: Cluster) -> None:
 
 
 def new_board() -> Any:
-    return ray.remote(num_cpus=0)(ProgressBoard).remote()
+    """On the driver's own node: of the others each may be taken away, and the counts with it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(ProgressBoard).remote()
 
 
 def read_board(board: Any) -> dict[str, dict[str, float]]:
     counts: dict[str, dict[str, float]] = ray.get(board.read.remote())
+    return counts
+
+
+def read_all(board: Any) -> dict[str, dict[str, Any]]:
+    """See `ProgressBoard.read_all`."""
+    counts: dict[str, dict[str, Any]] = ray.get(board.read_all.remote())
     return counts
 
 
@@ -273,7 +282,8 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: R
         with warnings.catch_warnings():
             # Ray 2.64 will want the retries elsewhere; pyproject.toml keeps us below it
             warnings.simplefilter("ignore", DeprecationWarning)
-            dataset = dataset.map_batches(
+            # `map_batches` itself refuses whole blocks where GPUs are asked for
+            dataset = dataset.map_batches_internal(
                 actors.Chain,
                 fn_constructor_args=([(stage.actor, stage.arguments) for stage in chain], run),
                 compute=ActorPoolStrategy(
@@ -286,7 +296,8 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: R
                 num_gpus=chain[0].gpu_share if cluster.gpus else 0.0,
                 # Ray's default is for ever; four deaths find a row that ends its process (attempts.py)
                 max_restarts=_RESTARTS,
-                max_task_retries=_RESTARTS,
+                # bounded by the restarts: of a node that is gone, ten are used up before Ray knows it
+                max_task_retries=-1,
                 **_WHOLE_BLOCK,
             )
     return dataset

@@ -8,6 +8,7 @@ takes/                rows that did not pass their gates, and their other takes 
 rejected/data, commit the best takes of rows that never passed, where the job says so
 audio/                optional, one file per utterance
 summary.json          counts and aggregates
+driver.json           who works on it now (lease.py)
 _SUCCESS              written last
 """
 
@@ -20,9 +21,10 @@ from typing import Any
 
 from pipeline.commit import ShardLog
 from pipeline.config import GatesConfig, ResourceConfig, RunConfig, config_from_dict, differences, fingerprint
-from pipeline.destination import open_destination
+from pipeline.destination import is_trial, open_run_folder
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.identity import Identity
+from pipeline.lease import LEASE_KEY
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import shown
 
@@ -91,9 +93,10 @@ def look_at(uri: str, identity: Identity) -> bool:
     Raises RunConflictError for another make or a folder of other things, ConfigError for a folder that
     cannot be written to.
     """
-    store = open_destination(uri)
+    store = open_run_folder(uri)
     if not store.exists("run.json"):
-        if (other := next(store.list(), None)) is not None:
+        theirs = (key for key in store.list() if key != LEASE_KEY and not is_trial(key))
+        if (other := next(theirs, None)) is not None:
             raise RunConflictError(f"{uri} holds {other} and no run; name an empty or a new folder")
         return False
     known, given = read_run(uri)["identity"], identity.to_dict()

@@ -93,6 +93,7 @@ MEANINGS = {
         "transcriber_gpu_share": "that each transcriber takes",
         "speaker_gpu_share": "that each speaker encoder takes",
         "prompt_cache": "where encoded voices are kept, path or URI; unset: .prompt-cache beside the run",
+        "metrics_file": "Prometheus text file to write every 15 s, <name>.prom; unset: none",
         "assumed_speed": "seconds of audio that an engine makes in a second, for the estimate alone",
         "check_threads": "references read at once while a manifest is checked",
     },

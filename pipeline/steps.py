@@ -21,6 +21,7 @@ from pipeline.consent import load_consent
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import RowError, StorageError
 from pipeline.identity import Identity, check_parts, resolve_identity
+from pipeline.lease import Lease
 from pipeline.metrics.aggregate import summarise
 from pipeline.metrics.takes import summarise_takes
 from pipeline.plan import PlannedShard, extend_plan, planned_prompts, planned_shards, remaining_shards
@@ -31,6 +32,7 @@ from pipeline.results import LIGHT_COLUMNS, iter_results, result_schema
 from pipeline.rounds import Again, WaitingRows, planned_again, reasons_of, remove_takes, waiting_shards
 from pipeline.run import Run, open_run, read_run
 from pipeline.storage import open_store
+from pipeline.telemetry import Telemetry
 from pipeline.views import say
 
 _SPEAKING = ("pack_sample", "generate_codes", "decode_codes")
@@ -45,29 +47,40 @@ class Session:
     cache: PromptCache
     console: Console
     failed_prompts: dict[str, RowError]
+    telemetry: Telemetry
 
 
 @contextmanager
-def session(uri: str, manifest_uri: str, task: str, config: RunConfig, console: Console) -> Iterator[Session]:
+def session(
+    uri: str,
+    manifest_uri: str,
+    task: str,
+    config: RunConfig,
+    console: Console,
+    *,
+    take_over: bool = False,
+) -> Iterator[Session]:
     """Starts Ray and opens the run's folder; stops Ray at the end, whatever happens."""
     identity = resolve_identity(task, config)
     if task == "speak":
         check_parts(config)
-    say(console, "starting Ray and its workers")
-    cluster = flow.start_ray(config.resources)
-    try:
-        run = open_run(uri, config, _on_devices(identity, config, cluster), manifest_uri)
-        made_by = run.identity
-        encoders = json.dumps(
-            [
-                *(made_by.codec, made_by.speaker_encoder, made_by.transcriber),
-                *(made_by.device, made_by.evaluator_devices, sorted(made_by.versions.items())),
-            ]
-        )
-        cache = PromptCache(open_store(cache_uri(uri, config)), encoders)
-        yield Session(run, cluster, cache, console, {})
-    finally:
-        flow.stop_ray(cluster)
+    with Lease(open_store(uri), take_over=take_over, say=lambda line: say(console, line)):
+        telemetry = Telemetry(config.resources.metrics_file)
+        say(console, "starting Ray and its workers")
+        cluster = flow.start_ray(config.resources)
+        try:
+            run = open_run(uri, config, _on_devices(identity, config, cluster), manifest_uri)
+            made_by = run.identity
+            encoders = json.dumps(
+                [
+                    *(made_by.codec, made_by.speaker_encoder, made_by.transcriber),
+                    *(made_by.device, made_by.evaluator_devices, sorted(made_by.versions.items())),
+                ]
+            )
+            cache = PromptCache(open_store(cache_uri(uri, config)), encoders)
+            yield Session(run, cluster, cache, console, {}, telemetry)
+        finally:
+            flow.stop_ray(cluster)
 
 
 def _on_devices(identity: Identity, config: RunConfig, cluster: flow.Cluster) -> Identity:
@@ -94,7 +107,7 @@ def encode_voices(session: Session) -> None:
     if not missing:
         return
     board = flow.new_board()
-    with _progress(session, board, {"encode_prompt": len(missing)}):
+    with _shown(session, board, {"encode_prompt": len(missing)}):
         session.failed_prompts.update(
             flow.encode_prompts(session.run, session.cluster, session.cache, missing, board)
         )
@@ -123,6 +136,7 @@ def _speak_again(session: Session, shards: list[str]) -> None:
             console,
             f"take {take + 1} of {run.gates.max_takes}: {_times(len(again), 'row')} again{_because(again)}",
         )
+        session.telemetry.count("voicemill_takes_again_total", len(again))
         this = run.of_take(take)
         extend_plan(this.store, planned_again(again, take), run.config.output.shard_rows, _speech_s)
         _to_results(flow.speak, replace(session, run=this), _SPEAKING)
@@ -152,17 +166,20 @@ def finish(session: Session) -> dict[str, Any]:
     missing = remaining_shards(run.results)
     if missing:
         raise StorageError(f"{run.uri}: {len(missing)} shards are not committed; run the same command again")
-    if run.results.success() is None:
+    commits = list(run.results.commits())
+    whole = {"shards": len(commits), "rows": sum(commit.rows for commit in commits)}
+    if run.results.success() != whole:
+        run.store.delete("_SUCCESS")  # of a driver that did not know the rows which came meanwhile
         run.results.remove_orphans()
         run.rejected.remove_orphans()
         summary = summarise_run(run.uri)
         run.store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
-        commits = list(run.results.commits())
-        run.results.mark_success({"shards": len(commits), "rows": sum(commit.rows for commit in commits)})
         if not run.gates.keep_takes:
             remove_takes(run)
-    summary = json.loads(run.store.get("summary.json"))
-    return dict(summary)
+        run.results.mark_success(whole)
+    summary = dict(json.loads(run.store.get("summary.json")))
+    session.telemetry.finished(summary)
+    return summary
 
 
 def summarise_run(uri: str) -> dict[str, Any]:
@@ -207,9 +224,9 @@ def _walk(
         return
     board = flow.new_board()
     work = flow.Work(session.run, session.cluster, session.cache, session.failed_prompts, todo, board)
-    with _progress(session, board, dict.fromkeys(stages, _good_rows(todo, session.run.samples))):
-        for _ in graph(work):
-            pass
+    with _shown(session, board, dict.fromkeys(stages, _good_rows(todo, session.run.samples))):
+        for done_shard in graph(work):
+            session.telemetry.count("voicemill_commits_total", int("shard" in done_shard))
     if (done := flow.read_work(board)).get("slot_steps"):
         used, computed = done["frames"] / done["slot_steps"], done["prefill_tokens"] / done["prompt_tokens"]
         say(
@@ -225,8 +242,14 @@ def _good_rows(shards: list[PlannedShard], samples: ShardLog) -> int:
     return sum(shard.rows - failed.get(shard.name, shard.bad) for shard in shards)
 
 
-def _progress(session: Session, board: Any, totals: dict[str, int]) -> Progress:
-    return Progress(session.console, lambda: flow.read_board(board), totals)
+@contextmanager
+def _shown(session: Session, board: Any, totals: dict[str, int]) -> Iterator[None]:
+    """What the board says, to people and to the metrics file, until the block ends."""
+    with (
+        session.telemetry.watching(lambda: flow.read_all(board), totals),
+        Progress(session.console, lambda: flow.read_board(board), totals),
+    ):
+        yield
 
 
 def _speech_s(row: Row) -> float:

@@ -116,7 +116,8 @@ def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
 def test_what_rows_may_name_is_a_setting(tmp_path: Path) -> None:
     voice = str(VOICES / "slt-1.flac")
     manifest = write_csv(
-        tmp_path / "m.csv", [{"ref": voice, "text": "Hello."}, {"ref": "https://example.org/a.flac", "text": "Hello."}]
+        tmp_path / "m.csv",
+        [{"ref": voice, "text": "Hello."}, {"ref": "https://example.org/a.flac", "text": "Hello."}],
     )
     rows, _ = rows_of(manifest, f"check.allowed_prefixes={VOICES}")
     assert [row["error_code"] for row in rows] == [None, "uri_prefix_not_allowed"]

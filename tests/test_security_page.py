@@ -34,6 +34,14 @@ def test_no_pickle_and_no_code_of_a_checkpoint(path: Path) -> None:
     for name, keywords in calls(path):
         if name == "torch.load":
             assert "weights_only" in keywords
-        assert name not in {"pickle.load", "pickle.loads", "yaml.load", "eval", "exec", "os.system", "joblib.load"}
+        assert name not in {
+            "pickle.load",
+            "pickle.loads",
+            "yaml.load",
+            "eval",
+            "exec",
+            "os.system",
+            "joblib.load",
+        }
         assert not (name.endswith("np.load") and "allow_pickle" in keywords)
         assert "shell" not in keywords

@@ -34,20 +34,6 @@ def pytest_addoption(parser):
     parser.addoption("--faults-table", metavar="FILE", help="write the table of the fault suite here")
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "faults: the fault suite; run it with -m faults")
-    config.addinivalue_line("markers", "quick: a case of the fault suite that an ordinary run takes, too")
-    config.addinivalue_line("markers", "case(fault, expect, holds): a line of the fault table")
-
-
-def pytest_collection_modifyitems(config, items):
-    if "faults" in (config.option.markexpr or ""):
-        return
-    slow = [item for item in items if HERE in item.path.parents and item.get_closest_marker("quick") is None]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

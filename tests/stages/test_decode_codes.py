@@ -41,7 +41,11 @@ def row(name: str) -> Row:
 def test_every_clip_says_how_it_was_made() -> None:
     out = decode_codes([row("a"), row("b")], Steady(), {"SYNTHETIC": "true", "MODEL": "m@1"})
     for made, name in zip(out, "ab", strict=True):
-        assert comments_of(made["audio"]["bytes"]) == {"SYNTHETIC": "true", "MODEL": "m@1", "UTTERANCE_ID": name}
+        assert comments_of(made["audio"]["bytes"]) == {
+            "SYNTHETIC": "true",
+            "MODEL": "m@1",
+            "UTTERANCE_ID": name,
+        }
         assert {key: made[key] for key in row(name)} == row(name)
         assert np.allclose(decode_audio(made["audio"]["bytes"]).samples, 0.25, atol=1e-4)
         assert made["watermark_score"] is None
