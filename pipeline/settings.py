@@ -79,7 +79,7 @@ MEANINGS = {
     "output": {
         "shard_rows": "rows that are committed in one step, 1 to 4096",
         "audio_files": "also write audio/<id>.flac",
-        "watermark": "none, or perth: an inaudible mark that the speech was made by a machine",
+        "watermark": "none, or perth: a mark, meant not to be heard, that a machine made the speech",
     },
     "resources": {
         "num_cpus": "of a private Ray; 0: all. Where RAY_ADDRESS names a cluster none is started",

@@ -1,4 +1,4 @@
-"""An inaudible mark in the speech itself that outlives a change of format: Perth, by Resemble AI (MIT).
+"""A mark in the speech, some 14 dB below it, that outlives a change of format: Perth, by Resemble AI (MIT).
 
 It says one bit: this was made by a machine. Marks lie below 2 kHz, under what masks them.
 """

@@ -121,7 +121,7 @@ CASES = [
     ("garbage-collector", "DeleteObject", f"{RUN}/plan/00000.parquet", {}, False),
     ("garbage-collector", "PutObject", f"{RUN}/data/00000/x.parquet", {}, False),
     ("garbage-collector", "PutObject", f"{RUN}/commit/00000.json", CREATE_ONCE, False),
-    ("garbage-collector", "PutObject", f"{RUN}/trial-0123", CREATE_ONCE, True),
+    ("garbage-collector", "PutObject", f"{RUN}/trial/0123", CREATE_ONCE, True),
 ]
 
 

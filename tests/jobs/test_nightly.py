@@ -180,6 +180,7 @@ def run_of(supervisor: subprocess.Popen[str]) -> psutil.Process:
 
 
 @pytest.mark.ray
+@pytest.mark.faults
 @pytest.mark.timeout(1200)
 def test_a_real_run_killed_midway_ends_whole(tmp_path: Path) -> None:
     out = tmp_path / "run"
@@ -207,6 +208,7 @@ def test_a_real_run_killed_midway_ends_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.faults
 @pytest.mark.timeout(1200)
 def test_sigterm_stops_a_real_run_cleanly_and_it_goes_on_the_next_night(tmp_path: Path) -> None:
     out = tmp_path / "run"

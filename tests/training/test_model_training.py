@@ -64,7 +64,7 @@ def test_what_was_learned_by_heart_is_said_again(tmp_path: Path) -> None:
     samples = samples_in(run.samples, mini_format(tmp_path / "format", K))
     trained(run, SETTINGS)
     last = read_log(run.folder / "log.jsonl")[-1]
-    assert max(last["valid_audio_0"], last["valid_audio_1"], last["valid_text"]) < 0.05
+    assert max(last["valid_audio_0"], last["valid_audio_1"], last["valid_text"]) < 0.1
     assert export_run(run, tmp_path / "out") == SETTINGS.steps
     checkpoint = load_checkpoint(str(tmp_path / "out"))
     assert checkpoint.semantic is not None
