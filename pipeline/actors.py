@@ -294,7 +294,8 @@ class LoadUtterances:
     def __init__(self, run: Run, cache: PromptCache, failed_prompts: dict[str, RowError], board: Any) -> None:
         self._run = run
         self._report = Reporter(board, "load_utterance")
-        self._prompt_of = prompt_lookup(cache, failed_prompts)
+        prompt_of = prompt_lookup(cache, failed_prompts)
+        self._voice_of = lru_cache(_PROMPTS_IN_MEMORY)(lambda prompt_id: voice_columns(prompt_of(prompt_id)))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         [shard] = _shards(table)
@@ -310,7 +311,7 @@ class LoadUtterances:
         return each_row(loaded, STAGE, self._with_voice)
 
     def _with_voice(self, row: Row) -> Row:
-        return row if row["prompt_id"] is None else row | voice_columns(self._prompt_of(row["prompt_id"]))
+        return row if row["prompt_id"] is None else row | self._voice_of(row["prompt_id"])
 
 
 class Transcribe:

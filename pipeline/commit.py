@@ -166,8 +166,7 @@ class ShardLog:
     def clear(self) -> None:
         """Deletes every shard, commits first. Only while nobody writes."""
         for folder in ("commit", "data"):
-            for key in list(self.store.list(self._path(folder))):
-                self.store.delete(key)
+            self.store.delete_folder(self._path(folder))
 
     def mark_success(self, payload: Mapping[str, Any]) -> bool:
         """Says, once, that the log is whole. False if that was said already with another payload."""

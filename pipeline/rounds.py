@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from pipeline.commit import Commit, ShardLog
 from pipeline.metrics.gates import reason_code
-from pipeline.metrics.takes import decide, take_seed
+from pipeline.metrics.takes import Decision, decide, take_seed
 from pipeline.records import FAULT, PLANNED_ROW, Row, count_failed, to_table
 from pipeline.results import LIGHT_COLUMNS, result_schema, write_audio_files
 from pipeline.run import Run
@@ -56,22 +56,22 @@ class WaitingRows:
     def __post_init__(self) -> None:
         waiting = self.run.waiting
         for shard in self.shards:
-            for row in _light_rows(waiting, shard):
+            for row in _rows(waiting, shard, LIGHT_COLUMNS):
                 if row["gate"] == "again":
                     self._takes[row["utterance_id"]] = [row]
                     self._home[row["utterance_id"]] = shard
 
     def again(self) -> list[Again]:
         """The rows that get another take."""
-        gates = self.run.gates
-        decided = ((takes[0], decide(takes, gates)) for takes in self._takes.values())
-        return [Again(row, decision.reasons) for row, decision in decided if decision.outcome == "again"]
+        return [Again(row, by.reasons) for row, by in self._decided() if by.outcome == "again"]
 
     def never_passed(self) -> list[Again]:
         """The rows whose takes so far have all their reasons."""
-        gates = self.run.gates
-        decided = ((takes[0], decide(takes, gates)) for takes in self._takes.values())
-        return [Again(row, decision.reasons) for row, decision in decided if decision.reasons]
+        return [Again(row, by.reasons) for row, by in self._decided() if by.reasons]
+
+    def _decided(self) -> Iterator[tuple[Row, Decision]]:
+        """Each row's first take, and what its takes so far make of it."""
+        return ((takes[0], decide(takes, self.run.gates)) for takes in self._takes.values())
 
     @property
     def count(self) -> int:
@@ -81,7 +81,7 @@ class WaitingRows:
         """Adds the takes of a round that is whole."""
         log = self.run.of_take(take).results
         for shard in sorted(log.committed_shards()):
-            for row in _light_rows(log, shard):
+            for row in _rows(log, shard, LIGHT_COLUMNS):
                 if (takes := self._takes.get(row["utterance_id"])) is not None:
                     takes.append(row)
                     self._places.setdefault(self._home[row["utterance_id"]], set()).add((take, shard))
@@ -149,22 +149,17 @@ def remove_takes(run: Run) -> None:
         of_take = run.of_take(take)
         of_take.results.clear()
         of_take.samples.clear()
-        for key in list(of_take.store.list("attempts")):
-            of_take.store.delete(key)
-
-
-def _light_rows(log: ShardLog, shard: str) -> list[Row]:
-    commit = log.read_commit(shard)
-    assert commit is not None, "it was listed"
-    rows: list[Row] = log.read_table(commit, LIGHT_COLUMNS).to_pylist()
-    return rows
+        of_take.store.delete_folder("attempts")
 
 
 @lru_cache(maxsize=_SHARDS_IN_MEMORY)
 def _whole_shard(uri: str, place: Place) -> list[Row]:
     """With sound; neighbours share the shards of a round, which has their order."""
-    log = ShardLog(open_store(f"{uri}/takes/{place.take}"))
-    commit = log.read_commit(place.shard)
+    return _rows(ShardLog(open_store(f"{uri}/takes/{place.take}")), place.shard)
+
+
+def _rows(log: ShardLog, shard: str, columns: Sequence[str] | None = None) -> list[Row]:
+    commit = log.read_commit(shard)
     assert commit is not None, "it was listed"
-    rows: list[Row] = log.read_table(commit).to_pylist()
+    rows: list[Row] = log.read_table(commit, columns).to_pylist()
     return rows

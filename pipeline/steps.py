@@ -186,10 +186,16 @@ def summarise_run(uri: str) -> dict[str, Any]:
     def rows(columns: list[str]) -> Iterator[Row]:
         return (row for table in iter_results(uri, columns) for row in table.to_pylist())
 
-    engine_s = sum(take["engine_s"] or 0.0 for row in rows(["takes"]) for take in row["takes"] or ())
-    judged = rows(["gate", "takes", "take", "language", "gate_reasons"])
+    engine_s = 0.0
+
+    def judged() -> Iterator[Row]:
+        nonlocal engine_s
+        for row in rows(["gate", "takes", "take", "language"]):
+            engine_s += sum(take["engine_s"] or 0.0 for take in row["takes"] or ())
+            yield row
+
     return summarise(rows(LIGHT_COLUMNS)) | {
-        "gates": summarise_takes(judged),
+        "gates": summarise_takes(judged()),
         "work": {"engine_seconds": engine_s, "device": read_run(uri)["identity"]["device"]},
     }
 

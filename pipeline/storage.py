@@ -102,6 +102,11 @@ class Store(ABC):
     def delete(self, key: str) -> None:
         """Removes the object; no error when there is none."""
 
+    def delete_folder(self, folder: str) -> None:
+        """Removes every object under it."""
+        for key in list(self.list(folder)):
+            self.delete(key)
+
     @abstractmethod
     def open(self, key: str) -> BinaryIO:
         """The object for reading at random offsets. Raises ObjectMissing."""

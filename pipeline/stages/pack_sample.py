@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.engine.frame_budget import max_new_frames
@@ -19,14 +20,19 @@ def pack_samples(
 ) -> list[Row]:
     """`prompt_of` raises the RowError that encoding the voice ended with."""
 
+    @cache
+    def voice(prompt_id: str) -> tuple[SpeakerPrompt, Row]:
+        prompt = prompt_of(prompt_id)
+        return prompt, voice_columns(prompt)
+
     def pack(row: Row) -> Row:
-        prompt = prompt_of(row["prompt_id"])
+        prompt, columns = voice(row["prompt_id"])
         budget = max_new_frames(
             row["target_text"], row["language"], frame_rate, max_duration_s=row["max_duration_s"]
         )
         sample = prompt_format.pack(request_of(row), prompt, max_new_frames=budget)
         heard = prompt.prompt_text if row["prompt_text"] is None else None
-        return row | {"prompt_text_heard": heard} | voice_columns(prompt) | sample_columns(sample)
+        return row | {"prompt_text_heard": heard} | columns | sample_columns(sample)
 
     return each_row(rows, STAGE, pack)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import secrets
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small_manifest import small_manifest
 
 from pipeline import read_results
 from pipeline.commit import ShardLog
@@ -20,7 +20,6 @@ from pipeline.storage import open_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).parents[2]
-VOICES = ROOT / "manifests" / "voices"
 SETTINGS = [
     *("output.shard_rows=2", "model.max_positions=512", "resources.engine_actors=2"),
     *("evaluation.transcriber=none", "evaluation.speaker_encoder=none"),
@@ -88,16 +87,6 @@ def cluster() -> Iterator[ClusterHere]:
     here.end()
 
 
-def manifest(folder: Path, rows: int) -> Path:
-    path = folder / "m.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "ref", "ref_text", "text", "max_duration_s"])
-        for i in range(rows):
-            writer.writerow([f"u{i}", VOICES / "slt-1.flac", "The ferry leaves.", f"Line {i}.", "0.4"])
-    return path
-
-
 def wait_until(condition: Callable[[], object], run: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 600
     while not condition():
@@ -109,7 +98,7 @@ def wait_until(condition: Callable[[], object], run: subprocess.Popen[str]) -> N
 def test_a_node_that_dies_costs_no_row(cluster: ClusterHere, tmp_path: Path) -> None:
     nodes = {cluster.ask("add 3 0") for _ in range(2)}
     out = tmp_path / "run"
-    run = cluster.start(manifest(tmp_path, 60), out)
+    run = cluster.start(small_manifest(tmp_path, 60), out)
     log = ShardLog(open_store(str(out)))
     wait_until(log.committed_shards, run)
     before = {commit.shard: commit for commit in log.commits()}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_manifest import small_manifest
 
 from jobs.clone_voices import clone_voices
 from pipeline import read_results
 from pipeline.config import load_config
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
-VOICES = Path(__file__).parents[2] / "manifests" / "voices"
 SETTINGS = [
     *("output.shard_rows=2", "resources.num_cpus=2", "model.max_positions=512"),
     *("evaluation.transcriber=none", "evaluation.speaker_encoder=none"),
@@ -22,13 +21,8 @@ SETTINGS = [
 
 
 def test_the_file_agrees_with_the_results(tmp_path: Path) -> None:
-    manifest, file = tmp_path / "m.csv", tmp_path / "night.prom"
-    with manifest.open("w", newline="") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["id", "ref", "ref_text", "text", "max_duration_s"])
-        for i in range(6):
-            writer.writerow([f"u{i}", VOICES / "slt-1.flac", "The ferry leaves.", f"Line {i}.", "0.4"])
-        writer.writerow(["broken", "nowhere.flac", "x", "Never said.", "0.4"])
+    file = tmp_path / "night.prom"
+    manifest = small_manifest(tmp_path, 6, more=[["broken", "nowhere.flac", "x", "Never said.", "0.4"]])
     config = load_config(None, [*SETTINGS, f"resources.metrics_file={file}"])
     clone_voices(str(manifest), str(tmp_path / "run"), config, Console(file=io.StringIO()))
     rows = read_results(str(tmp_path / "run"), ["status", "num_samples", "sample_rate"]).to_pylist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from small_manifest import small_manifest
 
 from jobs.nightly import deadline_from, seconds_from, supervise
 from pipeline import read_results
@@ -21,7 +21,6 @@ from pipeline.commit import ShardLog
 from pipeline.storage import open_store
 
 ROOT = Path(__file__).parents[2]
-VOICES = ROOT / "manifests" / "voices"
 FOREVER = float("inf")
 # a run that ends as the next line of `script` says; `whole` leaves what a run leaves
 MADE_UP = """
@@ -139,16 +138,6 @@ def test_usage(more: list[str]) -> None:
     assert "usage:" in ended.stderr
 
 
-def manifest(folder: Path, rows: int) -> Path:
-    path = folder / "m.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "ref", "ref_text", "text", "max_duration_s"])
-        for i in range(rows):
-            writer.writerow([f"u{i}", VOICES / "slt-1.flac", "The ferry leaves.", f"Line {i}.", "0.4"])
-    return path
-
-
 def real_night(folder: Path, rows: int, *more: str) -> subprocess.Popen[str]:
     settings = (
         *("output.shard_rows=2", "resources.num_cpus=2", "model.max_positions=512"),
@@ -156,7 +145,7 @@ def real_night(folder: Path, rows: int, *more: str) -> subprocess.Popen[str]:
     )
     return subprocess.Popen(
         command(
-            *(str(manifest(folder, rows)), str(folder / "run"), "--wait", "0s", *more),
+            *(str(small_manifest(folder, rows)), str(folder / "run"), "--wait", "0s", *more),
             *(word for setting in settings for word in ("--set", setting)),
         ),
         cwd=ROOT,
