@@ -15,6 +15,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
+from pipeline import ray_settings  # noqa: F401 (before ray)
+
+# isort: split
+
 import pyarrow as pa
 import ray
 

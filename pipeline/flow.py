@@ -11,18 +11,15 @@ import logging
 import os
 import re
 import secrets
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-# Read when ray is imported. Without the first it rebuilds the environment for its workers under `uv run`.
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-if "ray" not in sys.modules and "RAY_ADDRESS" not in os.environ:
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ side writes past Python's logging
+from pipeline import ray_settings  # noqa: F401 (before ray)
+
+# isort: split
 
 import pyarrow as pa
 import ray

@@ -64,6 +64,7 @@ LAYERS = [
         "pipeline.settings",
         "pipeline.errors",
         "pipeline.interrupts",
+        "pipeline.ray_settings",
         "pipeline",
     },
 ]
