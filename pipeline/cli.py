@@ -9,14 +9,24 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from pipeline import __version__
-from pipeline.config import RunConfig, load_config
+from pipeline.command_options import (
+    Assignments,
+    Format,
+    JobFile,
+    Manifest,
+    Out,
+    RunUri,
+    Strict,
+    TakeOver,
+    settings_of,
+)
+from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, VoicemillError, printable
 from pipeline.interrupts import EXIT_CODE, Interrupts
 
@@ -32,30 +42,6 @@ out_console = Console(soft_wrap=False)
 err_console = Console(stderr=True)
 _INTERRUPTED = 130
 _STOPPED = "stopped; the same command goes on from here"
-
-Manifest = Annotated[
-    str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")
-]
-RunUri = Annotated[
-    str, typer.Argument(metavar="RUN", help="Folder of a run: a path or URI such as s3://bucket/run.")
-]
-Out = Annotated[
-    str, typer.Option("--out", "-o", help="Folder of the run: a path or URI. The same again resumes it.")
-]
-JobFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Job file (TOML); see `voicemill settings`.")
-]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated."),
-]
-Format = Annotated[str | None, typer.Option(help="csv, jsonl, parquet or lst; by default from the name.")]
-TakeOver = Annotated[
-    bool, typer.Option("--take-over", help="Go on with a run that another driver works on; that one stops.")
-]
-Strict = Annotated[
-    bool, typer.Option(help="Refuse the whole manifest if any row is bad, before anything is spent.")
-]
 
 
 def _print_version(asked: bool) -> None:
@@ -85,7 +71,7 @@ def check(
     from pipeline.preflight import Preflight
     from pipeline.views import print_bad_row, print_preflight, print_reading
 
-    settings = _settings(config, set_)
+    settings = settings_of(config, set_)
     print_reading(out_console, manifest)
     preflight = Preflight(manifest, settings, format=format)
     for row in preflight.rows():
@@ -109,7 +95,7 @@ def run(
 
     Example: `voicemill run manifests/demo.csv --out runs/demo`
     """
-    _speak(manifest, out, _settings(config, set_), format, strict, take_over, until="finish")
+    _speak(manifest, out, settings_of(config, set_), format, strict, take_over, until="finish")
 
 
 @app.command()
@@ -126,7 +112,7 @@ def prepare(
 
     Example: `voicemill prepare manifests/demo.csv --out runs/demo`
     """
-    _speak(manifest, out, _settings(config, set_), format, strict, take_over, until="samples")
+    _speak(manifest, out, settings_of(config, set_), format, strict, take_over, until="samples")
 
 
 @app.command()
@@ -140,7 +126,7 @@ def generate(
     from jobs.clone_voices import resume
     from pipeline.run import config_of_run
 
-    given = _settings(config, set_)
+    given = settings_of(config, set_)
     if replace(given, resources=RunConfig().resources) != RunConfig():
         raise ConfigError(
             "generate keeps the settings its run was started with; only [resources] may be given"
@@ -166,7 +152,7 @@ def score(
     """
     from jobs.score_audio import score_audio
 
-    settings = _settings(config, set_)
+    settings = settings_of(config, set_)
     _end(score_audio(source, out, settings, out_console, format=format, take_over=take_over), out)
 
 
@@ -296,7 +282,7 @@ def settings(config: JobFile = None, set_: Assignments = None) -> None:
     """
     from pipeline.settings import settings_toml
 
-    typer.echo(settings_toml(_settings(config, set_)), nl=False)
+    typer.echo(settings_toml(settings_of(config, set_)), nl=False)
 
 
 def _speak(
@@ -324,15 +310,6 @@ def _end(summary: dict[str, Any], uri: str) -> None:
 
     print_summary(out_console, summary, uri)
     raise typer.Exit(1 if summary["failed"] or summary["rejected"] else 0)
-
-
-def _settings(config: Path | None, assignments: list[str] | None) -> RunConfig:
-    if config is None:
-        return load_config(None, assignments or [])
-    try:
-        return load_config(config.read_bytes(), assignments or [])
-    except OSError as error:
-        raise ConfigError(f"--config {config}: {error.strerror}") from error
 
 
 def main() -> None:

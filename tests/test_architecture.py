@@ -12,10 +12,12 @@ MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "jobs").rglob("*.
 
 # top to bottom; a module may import its own layer's modules and those below
 LAYERS = [
-    {"jobs", "pipeline.cli"},
+    {"jobs", "pipeline.cli", "pipeline.commands"},
+    {"pipeline.command_options"},
     {"pipeline.steps"},
     {"pipeline.flow"},
-    {"pipeline.report"},
+    {"pipeline.report", "pipeline.narration", "pipeline.dubbing", "pipeline.dataset"},
+    {"pipeline.programme"},
     {"pipeline.beforehand", "pipeline.views", "pipeline.progress"},
     {"pipeline.actors", "pipeline.tasks"},
     {"pipeline.board", "pipeline.telemetry"},
