@@ -65,7 +65,7 @@ class PackShard:
 
 
 def pack_corpus(
-    corpus: str, codec: str, out: str, console: Console, *, targets: int = 6, valid_rows: int = VALID_ROWS
+    corpus: str, codec: str, out: str, console: Console, *, targets: int = 10, valid_rows: int = VALID_ROWS
 ) -> int:
     """Packs the shards that are missing under `out`; returns how many those were."""
     packed = {key.rpartition("/")[2] for key in open_store(out).list("")}
@@ -95,7 +95,7 @@ def main() -> int:
     parser.add_argument("corpus")
     parser.add_argument("codec")
     parser.add_argument("out")
-    parser.add_argument("--targets", type=int, default=6, help="of each reference")
+    parser.add_argument("--targets", type=int, default=10, help="of each reference")
     parser.add_argument("--valid-rows", type=int, default=VALID_ROWS, help="of each held-out speaker's shard")
     given = parser.parse_args()
     pack_corpus(

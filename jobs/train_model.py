@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warmup-steps", type=int, default=200)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--positions", type=int, default=4000, help="of a batch, on each worker")
+    parser.add_argument("--max-targets", type=int, default=10, help="that share a reference's positions")
     parser.add_argument("--evaluate-every", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -62,6 +63,7 @@ def train_here(given: argparse.Namespace, **workers: Any) -> None:
         init_revision=given.revision,
         lora_rank=given.lora_rank,
         positions=given.positions,
+        max_targets=given.max_targets,
         device=given.device,
     )
     trainee = new_trainee(run, given.seed)

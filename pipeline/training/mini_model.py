@@ -10,33 +10,45 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine.standin import SPECIAL_TOKENS, save_tokenizer
+from pipeline.training.spelling import IPA, RULES_FILE, phone_normalizers, read_rules
 
 NAME = "voicemill-mini"
 NUM_CODES = 1024  # of a codebook; BOS and EOS of the stream follow
-_INSTRUCTION = "\n\nGenerate speech in the provided voice."
-_ROLES = ("system", "user", "assistant")
+_FRAME = (
+    r"\Asystem\z",
+    r"\Auser\z",
+    r"\Aassistant\z",
+    r"\A\n\nGenerate speech in the provided voice\.",
+    r"\A\n\n",
+)
+_FRAME_CODES = [chr(0xF000 + i) for i in range(len(_FRAME))]  # private use, as the spelling rules' below it
 
 
 def mini_tokenizer() -> Any:
-    """A `tokenizers.Tokenizer` of bytes, special tokens and five pieces of the chat's frame.
+    """A `tokenizers.Tokenizer` of phones (see `spelling`), special tokens, and bytes for all else.
 
     A role that is the whole text, as in a turn's header, is one token; in a sentence it is spelled. So is
     the blank line that begins a turn, with or without our instruction after it. (A user who wants our
     instruction spoken, word for word, gets it as that token.)
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    pieces = (*_ROLES, "\n\n", _INSTRUCTION)
-    frame = ["".join(part for part, _ in level.pre_tokenize_str(piece)) for piece in pieces]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {piece: i for i, piece in enumerate([*alphabet, *frame])}
-    # with ignore_merges a piece in the vocabulary is one token, and any other falls apart into bytes
+    pieces = ["".join(part for part, _ in level.pre_tokenize_str(c)) for c in (*_FRAME_CODES, *IPA.values())]
+    vocab = {piece: i for i, piece in enumerate(dict.fromkeys([*alphabet, *pieces]))}
+    # with ignore_merges a character in the vocabulary is one token, and any other falls apart into bytes
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], ignore_merges=True))
-    instruction = _INSTRUCTION.replace(".", r"\.")
-    pattern = rf"\A(?:{'|'.join(_ROLES)})\z|\A{instruction}|\A\n\n|[\s\S]"
+    frame = [normalizers.Replace(Regex(p), c) for p, c in zip(_FRAME, _FRAME_CODES, strict=True)]
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex("[\ue000-\uf8ff]"), ""),  # ours alone
+            *frame,
+            *phone_normalizers(read_rules(RULES_FILE.read_text("utf-8"))),
+        ]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(pattern), behavior="isolated"), level]
+        [pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated"), level]
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIAL_TOKENS])

@@ -48,7 +48,7 @@ class ModelRun:
     init_revision: str | None = None
     lora_rank: int = 0
     positions: int = 4000
-    max_targets: int = 6
+    max_targets: int = 10
     valid_rows: int = 200
     device: str = "cpu"
 

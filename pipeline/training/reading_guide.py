@@ -20,8 +20,8 @@ import torch
 from pipeline.training.phones import PAUSE
 
 HEADS = 2  # of the guided layer, the first ones
-FREE_EVEN, FREE_KNOWN = 0.08, 0.04  # how far off a letter may be at no cost, as a share of the text
-WIDTH = 0.05  # standard deviation of what is further off
+FREE_EVEN, FREE_KNOWN = 0.08, 0.03  # how far off a letter may be at no cost, as a share of the text
+WIDTH = 0.04  # standard deviation of what is further off
 QUIET_FRAMES = 2.5  # clips begin and end with a tenth of a second of silence
 
 

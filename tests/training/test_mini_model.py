@@ -27,20 +27,35 @@ def test_the_frame_of_the_chat_is_single_tokens(piece: str) -> None:
     assert len(ids(piece)) == 1
 
 
-@pytest.mark.parametrize("text", ["The user asks.", "users", "a system", "Assistant", "one\n\ntwo", " user"])
-def test_what_users_write_is_spelled(text: str) -> None:
-    assert len(ids(text)) == len(text)
-    assert TOKENIZER.decode(ids(text)) == text
+@pytest.mark.parametrize(
+    ("text", "phones"),
+    [
+        ("The user asks.", "ðə juzɝ æsks."),
+        ("users", "juzɝz"),
+        ("a system", "ə sɪstəm"),
+        ("Assistant", "əsɪstənt"),
+        ("one\n\ntwo", "wʌn\n\ntu"),
+        (" user", " juzɝ"),
+    ],
+)
+def test_what_users_write_is_spelled_as_it_sounds(text: str, phones: str) -> None:
+    assert len(ids(text)) == len(phones)
+    assert TOKENIZER.decode(ids(text)) == phones
 
 
 def test_a_text_that_is_a_role_is_spelled_behind_the_blank_line() -> None:
     assert len(encode_user_text(TOKENIZER, "user", ("\n\n", ""))) == 1 + 4
 
 
-def test_any_text_encodes_by_its_bytes() -> None:
-    text = "Grüße, 東京 🎉"
-    assert len(ids(text)) == len(text.encode())
-    assert TOKENIZER.decode(ids(text)) == text
+def test_what_is_no_english_letter_encodes_by_its_bytes() -> None:
+    assert len(ids("東京🎉")) == 3 + 3 + 4
+    assert TOKENIZER.decode(ids("東京🎉")) == "東京🎉"
+    assert ids("Café") == ids("cafe")
+
+
+def test_no_text_can_name_a_token_of_ours() -> None:
+    assert ids("\uf001") == ids("") == []  # the header's "user"
+    assert ids("s\ue020n") == ids("sn")
 
 
 def test_special_tokens_are_refused_in_users_text() -> None:
@@ -62,5 +77,5 @@ def test_a_prompt_costs_few_positions(tmp_path: Path) -> None:
     sample = prompt_format.pack(request, prompt, max_new_frames=50, label_codes=np.ones((4, 25), np.uint16))
     # begin_of_text; headers of 3 in 5 turns and eot; instruction; reference text with its blank line, space
     # and 50 frames heard between bos and eos; its clip with blank line, bos, T + K + 1, eos; the target alike
-    heard, clip, target = 1 + 6 + 1 + 52, 2 + 55 + 1, 2 + 30 + 1
+    heard, clip, target = 1 + 5 + 1 + 52, 2 + 55 + 1, 2 + 30 + 1
     assert len(sample.input_ids) == 1 + 5 * 4 + 1 + heard + clip + (1 + 7) + target
