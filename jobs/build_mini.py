@@ -19,35 +19,41 @@ from pipeline.errors import ConfigError
 CODEBOOKS = 6
 CORPUS_ROUNDS = 5
 CODEC_STEPS, CODEC_DECAY = 20_000, 2_000
-MODEL_STEPS, MODEL_DECAY = 30_000, 4_000
-LEARNING_RATE = 1.5e-3
-ABLATIONS = ("labels", "no_semantic", "no_codes", "other_codes", "no_audio_ffn", "no_delay")
-ROWS = 200
+MODEL_STEPS, MODEL_DECAY = 30_000, 6_000
+LEARNING_RATE = 2e-3
+ABLATIONS = ("no_semantic", "no_codes", "other_codes", "no_audio_ffn", "no_delay")
+MEASURING = ("teacher", "quality", "ablations")  # they print a JSON line for each figure
+SENTENCES, MANIFEST, ROWS = "manifests/held_out_sentences.txt", "manifests/held_out.csv", 200
 
 
 def steps(work: Path, out: Path, device: str) -> dict[str, list[str]]:
-    """The commands by name, in order: modules of `jobs` and their arguments."""
+    """The commands by name, in order: modules and their arguments."""
     corpus, samples, codec, model = (str(work / name) for name in ("corpus", "samples", "codec", "model"))
-    codes = str(work / "codec" / "final")
+    codes, asked = f"{codec}/final", str(work / "held_out")
     on = ["--device", device]
-    valid = str(work / "samples" / "valid")
-    evaluate = ["evaluate_mini", f"{model}/final", valid, "--codec", codes, "--rows", str(ROWS), *on]
+    evaluate = ["jobs.evaluate_mini", f"{model}/final", f"{asked}/samples", "--codec", codes]
+    evaluate += ["--rows", str(ROWS), *on]
     return {
-        "corpus": ["synthesize_corpus", corpus, "--rounds", str(CORPUS_ROUNDS)],
+        "corpus": ["jobs.synthesize_corpus", corpus, "--rounds", str(CORPUS_ROUNDS)],
         "codec": [
-            *("train_codec", corpus, codec, "--steps", str(CODEC_STEPS), "--decay-steps", str(CODEC_DECAY)),
-            *("--codebooks", str(CODEBOOKS), "--export", codes, *on),
+            *("jobs.train_codec", corpus, codec, "--steps", str(CODEC_STEPS)),
+            *("--decay-steps", str(CODEC_DECAY), "--codebooks", str(CODEBOOKS), "--export", codes, *on),
         ],
-        "samples": ["pack_corpus", corpus, codes, samples],
+        "samples": ["jobs.pack_corpus", corpus, codes, samples],
         "model": [
-            *("train_model", samples, model, "--codebooks", str(CODEBOOKS), "--steps", str(MODEL_STEPS)),
-            *("--decay-steps", str(MODEL_DECAY), "--learning-rate", str(LEARNING_RATE)),
-            *("--positions", "4000", "--export", f"{model}/final", *on),
+            *("jobs.train_model", samples, model, "--codebooks", str(CODEBOOKS)),
+            *("--steps", str(MODEL_STEPS), "--decay-steps", str(MODEL_DECAY)),
+            *("--learning-rate", str(LEARNING_RATE), "--export", f"{model}/final", *on),
         ],
+        "held_out": [
+            *("pipeline.cli", "prepare", MANIFEST, "--out", asked),
+            *("--set", f"model.checkpoint={model}/final", "--set", f"model.codec={codes}"),
+        ],
+        "teacher": ["jobs.held_out_set", SENTENCES, MANIFEST, "--codec", codes],
         "quality": [*evaluate, "--best-of", "4"],
         "ablations": [*evaluate, "--ablation", *ABLATIONS],
         "release": [
-            *("release_mini", f"{model}/final", codes, str(out)),
+            *("jobs.release_mini", f"{model}/final", codes, str(out)),
             *("--figures", str(work / "figures.json"), "--recipe", str(work / "recipe.json")),
         ],
     }
@@ -64,16 +70,16 @@ def main() -> int:
     if given.first is not None and given.first not in commands:
         raise ConfigError(f"--from {given.first}: the steps are {', '.join(commands)}")
     given.work.mkdir(parents=True, exist_ok=True)
-    shown = [f"python -m jobs.{' '.join(command)}" for command in commands.values()]
+    shown = [f"python -m {' '.join(command)}" for command in commands.values()]
     (given.work / "recipe.json").write_text(json.dumps({"steps": shown}, indent=2) + "\n", "utf-8")
     names = list(commands)
     evaluations: list[str] = []
     for name in names[names.index(given.first or names[0]) :]:
         module, *arguments = commands[name]
         print(f"{name}: {module}", flush=True)
-        measuring = module == "evaluate_mini"
+        measuring = name in MEASURING
         done = subprocess.run(  # noqa: S603 - our own modules
-            [sys.executable, "-m", f"jobs.{module}", *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE if measuring else None,
             text=True,
         )

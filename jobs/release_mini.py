@@ -17,16 +17,13 @@ from pathlib import Path
 
 import torch
 
+from pipeline.engine.embedded import MINI_NAME, NOTES
 from pipeline.training.checkpoints import last_checkpoint
 from pipeline.training.model_export import export_run
 from pipeline.training.model_training import ModelRun
 from pipeline.training.release import assemble
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-_NOTE = (
-    "voicemill-mini is a small model trained on synthetic speech: fit for trying and testing the pipeline, "
-    "not for listening"
-)
 
 
 def main() -> int:
@@ -38,7 +35,7 @@ def main() -> int:
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--dtype", choices=sorted(_DTYPES), default="float16")
     parser.add_argument("--codec-dtype", choices=sorted(_DTYPES), default="float32")
-    parser.add_argument("--note", default=_NOTE)
+    parser.add_argument("--note", default=NOTES[MINI_NAME])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as exported:
         model = given.model

@@ -36,6 +36,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--codebooks", type=int, default=4)
     parser.add_argument("--init", help="a checkpoint to start from: standin, a folder or a hub id")
     parser.add_argument("--revision", help="of --init, if it is a hub id")
+    parser.add_argument(
+        "--guided", action="store_true", help="go on with --init as from nothing: no fine-tuning"
+    )
     parser.add_argument("--lora-rank", type=int, default=0, help="train adapters of this rank only")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--decay-steps", type=int, default=0)
@@ -61,6 +64,7 @@ def train_here(given: argparse.Namespace, **workers: Any) -> None:
         num_codebooks=given.codebooks,
         init=given.init,
         init_revision=given.revision,
+        guided=given.guided,
         lora_rank=given.lora_rank,
         positions=given.positions,
         max_targets=given.max_targets,
@@ -72,7 +76,7 @@ def train_here(given: argparse.Namespace, **workers: Any) -> None:
         decay_steps=given.decay_steps,
         warmup_steps=given.warmup_steps,
         learning_rate=given.learning_rate,
-        loss_weights=loss_weights(trainee.module, train_from_nothing=given.init is None),
+        loss_weights=loss_weights(trainee.module, guided=given.guided or given.init is None),
         seed=given.seed,
         evaluate_every=given.evaluate_every,
         unit="positions",

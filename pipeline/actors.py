@@ -41,7 +41,7 @@ from pipeline.records import (
 )
 from pipeline.run import Run
 from pipeline.stages.each_row import as_row_error, one_by_one_if_needed
-from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip, voice_columns
+from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, reference_clip, voice_lookup
 from pipeline.stages.load_prompt import load_planned_prompt
 from pipeline.uri_rules import rules_of
 
@@ -298,8 +298,7 @@ class LoadUtterances:
     def __init__(self, run: Run, cache: PromptCache, failed_prompts: dict[str, RowError], board: Any) -> None:
         self._run = run
         self._report = Reporter(board, "load_utterance")
-        prompt_of = prompt_lookup(cache, failed_prompts)
-        self._voice_of = lru_cache(_PROMPTS_IN_MEMORY)(lambda prompt_id: voice_columns(prompt_of(prompt_id)))
+        self._voice_of = voice_lookup(prompt_lookup(cache, failed_prompts))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         [shard] = _shards(table)
@@ -312,10 +311,7 @@ class LoadUtterances:
 
         rules = rules_of(self._run.config.check)
         loaded = load_utterances(rows, _MAX_UTTERANCE_BYTES, _MAX_UTTERANCE_S, rules)
-        return each_row(loaded, STAGE, self._with_voice)
-
-    def _with_voice(self, row: Row) -> Row:
-        return row if row["prompt_id"] is None else row | self._voice_of(row["prompt_id"])
+        return each_row(loaded, STAGE, lambda row: row | self._voice_of(row))
 
 
 class Transcribe:

@@ -9,6 +9,7 @@ what they would have been.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ SHARD_ATTEMPTS = 2  # before a shard goes row by row
 ROW_ATTEMPTS = 2  # before a row is quarantined
 STAGE = "quarantine"
 _ENDED = ".ended"
+_NOTE = re.compile(r"(takes/[0-9]+/)?attempts/.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Attempt:
 
     def end(self) -> None:
         self.store.create(f"{self.key}{_ENDED}", b"")
+
+
+def noted(store: Store) -> Iterator[str]:
+    """Keys of all that was noted in a run, its takes included: of a run that is whole nobody asks again."""
+    for folder in ("attempts", "takes"):
+        yield from filter(_NOTE.fullmatch, store.list(folder))
 
 
 class Care:

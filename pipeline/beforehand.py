@@ -20,6 +20,7 @@ from pipeline.identity import resolve_identity
 from pipeline.plan import PlannedShard, is_planned, planned_shards, remaining_shards
 from pipeline.preflight import Preflight
 from pipeline.records import PLANNED_ROW, Row
+from pipeline.results import read_shard
 from pipeline.run import is_run, look_at
 from pipeline.storage import open_store
 from pipeline.uris import parent_uri
@@ -86,7 +87,7 @@ class FinishedRun:
         log = ShardLog(store)
         columns = [*PLANNED_ROW.names, "num_samples", "status"]
         for commit in log.commits():
-            for row in log.read_table(commit, columns=columns).to_pylist():
+            for row in read_shard(log, commit, columns).select(columns).to_pylist():
                 uri = f"{store.uri}/{commit.key}#{row['row']}"
                 if row.pop("status") == "rejected":
                     apart = ShardLog(store, prefix="rejected").read_commit(commit.shard)

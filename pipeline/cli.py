@@ -26,6 +26,7 @@ from pipeline.command_options import (
     TakeOver,
     settings_of,
 )
+from pipeline.commands.withdraw import withdraw
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, VoicemillError, printable
 from pipeline.interrupts import EXIT_CODE, Interrupts
@@ -272,6 +273,9 @@ def gc(
     for key in keys:
         say(out_console, key)
     say(out_console, f"{len(keys)} objects {'deleted' if delete else 'to delete: add --delete'}")
+
+
+app.command()(withdraw)
 
 
 @app.command()

@@ -84,6 +84,21 @@ class ShardLog:
             self.store.delete(self._path(key))
         return standing
 
+    def replace_shard(self, old: Commit, table: pa.Table, attempt: str, extra: Mapping[str, Any]) -> Commit:
+        """Puts another content in a committed shard's place and deletes the old: see withdrawal.py.
+
+        Only while nobody writes. Killed on its way it leaves the old shard, or the new one and an orphan.
+        """
+        data = parquet_bytes(table)
+        sha256 = hashlib.sha256(data).hexdigest()
+        key = _data_key(old.shard, sha256)
+        commit = Commit(old.shard, key, sha256, table.num_rows, attempt, len(data), dict(extra))
+        self.store.put(self._path(key), data)
+        self.store.put(self._path(_commit_key(old.shard)), _to_json(asdict(commit)))
+        if key != old.key:
+            self.store.delete(self._path(old.key))
+        return commit
+
     def read_commit(self, shard: str) -> Commit | None:
         """The shard's commit, if it has one. Raises StorageError for a damaged record."""
         try:
@@ -137,6 +152,11 @@ class ShardLog:
                 f"{self._named(commit.shard)}: {table.num_rows} rows, but {commit.rows} were committed"
             )
         return table
+
+    def column_names(self, commit: Commit) -> list[str]:
+        """The columns of a shard, which may be of an older version. Raises ObjectMissing."""
+        with self.store.open(self._path(commit.key)) as file:
+            return list(pq.ParquetFile(file).schema_arrow.names)
 
     def orphans(self) -> Iterator[tuple[str, bool]]:
         """Keys of the data objects that no commit names, and whether their shard has a commit.

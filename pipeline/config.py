@@ -12,7 +12,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pipeline.errors import ConfigError
@@ -253,12 +253,15 @@ def _apply(config: RunConfig, tree: Mapping[str, Any]) -> RunConfig:
     for name, values in tree.items():
         if name not in {f.name for f in fields(config)}:
             raise ConfigError(f"unknown section [{name}]{_closest(name, [f.name for f in fields(config)])}")
-        sections[name] = _table(name, getattr(config, name), values)
+        sections[name] = read_table(name, getattr(config, name), values)
     return replace(config, **sections)
 
 
-def _table(name: str, section: Any, values: Any) -> Any:
-    """`section` with `values` put over its own; `name` is its own, for messages."""
+def read_table(name: str, section: Any, values: Any) -> Any:
+    """`section`, a dataclass of settings, with `values` put over its own; `name` is its own, for messages.
+
+    Raises ConfigError for unknown keys and values of other types.
+    """
     types = get_type_hints(type(section))
     if not isinstance(values, Mapping):
         raise ConfigError(f"[{name}] must be a table of settings")
@@ -266,17 +269,26 @@ def _table(name: str, section: Any, values: Any) -> Any:
     for key, value in values.items():
         if key not in types:
             raise ConfigError(f"unknown setting {name}.{key}{_closest(key, types)}")
+        at = f"{name}.{key}"
         if get_origin(types[key]) is Mapping:
             kind = get_args(types[key])[1]
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{name}.{key} must be a table of tables")
-            given[key] = {item: _table(f"{name}.{key}.{item}", kind(), of) for item, of in value.items()}
+                raise ConfigError(f"{at} must be a table{' of tables' * is_dataclass(kind)}")
+            given[key] = {item: _read(f"{at}.{item}", kind, None, of) for item, of in value.items()}
         else:
-            given[key] = _convert(f"{name}.{key}", value, types[key])
+            given[key] = _read(at, types[key], getattr(section, key), value)
     return replace(section, **given)
 
 
-def _convert(name: str, value: Any, kind: Any) -> Any:
+def _read(name: str, kind: Any, before: Any, value: Any) -> Any:
+    """A nested table or a single setting."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        return read_table(name, kind() if before is None else before, value)
+    return read_value(name, value, kind)
+
+
+def read_value(name: str, value: Any, kind: Any) -> Any:
+    """`value` as the type of its setting. Raises ConfigError."""
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     if choices:
         _require(value in choices, name, str(value), " or ".join(choices))

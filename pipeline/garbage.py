@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.attempts import noted
 from pipeline.commit import ShardLog
 from pipeline.destination import store_time
 from pipeline.errors import ConfigError
+from pipeline.run import shard_logs
 from pipeline.storage import ObjectMissing, Store, open_store
 
 # from an object's PUT to its commit both may be tried for 10 minutes, and their driver stopped meanwhile
@@ -28,7 +30,8 @@ def age_in_seconds(text: str) -> float:
 
 
 def collect_garbage(uri: str, older_than_s: float, *, delete: bool) -> list[str]:
-    """Keys (on a local disk also half-written files) that no commit names, older than that; in order.
+    """Keys that no commit names (and of a whole run the notes of its attempts; on a local disk half-written
+    files, too), older than that; in order.
 
     They are deleted only if `delete`; a driver may be at work meanwhile. Ages are by the store's own clock.
     Raises ConfigError for a grace under an hour, StorageError.
@@ -40,16 +43,25 @@ def collect_garbage(uri: str, older_than_s: float, *, delete: bool) -> list[str]
     store = open_store(uri)
     oldest_kept = store_time(store) - older_than_s
     garbage = [orphan for orphan in _orphans(store) if _is_older(store, orphan.key, oldest_kept)]
+    # of a run that is whole: `finish` takes them itself, unless it died, or a worker outlived it
+    notes = list(noted(store)) if store.exists("_SUCCESS") else []
+    notes = [key for key in notes if _is_older(store, key, oldest_kept)]
     partial = [path for path in store.partial_files() if _was_written_before(path, oldest_kept)]
     if delete:
         for orphan in garbage:
             # looked at once more: a driver may have taken it up since
             if _is_older(store, orphan.key, oldest_kept) and not orphan.is_committed():
                 store.delete(orphan.key)
+        for key in notes:
+            store.delete(key)
         for path in partial:
             path.unlink(missing_ok=True)
     return sorted(
-        [*(orphan.key for orphan in garbage), *(path.relative_to(store.uri).as_posix() for path in partial)]
+        [
+            *(orphan.key for orphan in garbage),
+            *notes,
+            *(path.relative_to(store.uri).as_posix() for path in partial),
+        ]
     )
 
 
@@ -68,14 +80,8 @@ class _Orphan:
 
 
 def _orphans(store: Store) -> Iterator[_Orphan]:
-    for prefix in ["", "samples", "rejected", *_of_takes(store)]:
-        log = ShardLog(store, prefix)
+    for log in shard_logs(store):
         yield from (_Orphan(log, name) for name, _ in log.orphans())
-
-
-def _of_takes(store: Store) -> list[str]:
-    takes = {key.split("/")[1] for key in store.list("takes")}
-    return [f"takes/{take}{folder}" for take in sorted(takes) for folder in ("", "/samples")]
 
 
 def _is_older(store: Store, key: str, than: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _PARTIAL = ".partial"
+_COPIED_BYTES = 2**20
 
 
 def regular_file(path: Path) -> Path:
@@ -20,8 +22,9 @@ def regular_file(path: Path) -> Path:
 
 
 @contextmanager
-def temporary_file(path: Path, data: bytes) -> Iterator[Path]:
-    """The bytes, on disk beside `path` under a name that `list` does not show; gone at the end."""
+def temporary_file(path: Path, data: bytes | Path) -> Iterator[Path]:
+    """The bytes, or those of another file, on disk beside `path` under a name that `list` does not show; gone
+    at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{uuid.uuid4().hex}{_PARTIAL}"
     try:
@@ -41,9 +44,13 @@ def link_once(temporary: Path, path: Path, data: bytes) -> None:
         _write_new(path, data)  # the next best thing: still created once, but not in one step
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def _write_new(path: Path, data: bytes | Path) -> None:
     with path.open("xb") as file:
-        file.write(data)
+        if isinstance(data, Path):
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, file, _COPIED_BYTES)
+        else:
+            file.write(data)
         file.flush()
         os.fsync(file.fileno())
 

@@ -43,7 +43,7 @@ _META_LST = {
     2: ("id", "text"),
     3: ("id", "text", "ref"),
     4: ("id", "ref_text", "ref", "text"),
-    5: ("id", "ref_text", "ref", "text", "audio"),
+    5: ("id", "ref_text", "ref", "text", "ground_truth"),
 }
 
 
@@ -69,8 +69,10 @@ class ManifestReader:
 
     file: binary, read forwards only (Parquet: seekable); the caller closes it.
     name: path or URI, for messages and for the format's suffix.
-    format: csv (`,` `;` or tab), jsonl, parquet or lst; by default what the suffix says.
+    format: csv (`,` `;` or tab), jsonl, parquet or lst; by default what the suffix says. `txt`, a text a
+        line, is read by those who ask for it.
     required: columns that must exist (CSV, Parquet; in the other formats each row is its own header).
+    also: columns beyond those of a manifest that are to be read, too.
     warnings: columns that are not read, each told once; JSONL adds to them while it is read.
     Raises ManifestError: empty, wrong encoding, unreadable header, unknown or doubled or missing columns.
     """
@@ -82,10 +84,12 @@ class ManifestReader:
         format: str | None = None,
         *,
         required: Collection[str] = ("ref", "text"),
+        also: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.warnings: list[str] = []
         self._required = required
+        self._also = tuple(also)
         self._ignored: set[str] = set()
         suffix = PurePosixPath(name).suffix.lower()
         chosen = format or FORMATS.get(suffix)
@@ -97,6 +101,8 @@ class ManifestReader:
             self._rows = self._jsonl(_lines(file))
         elif chosen == "lst":
             self._rows = self._lst(_lines(file))
+        elif chosen == "txt":
+            self._rows = self._txt(_lines(file))
         else:
             known = ", ".join(sorted(set(FORMATS.values())))
             what = f"unknown format '{format}'" if format else f"cannot tell the format from '{suffix}'"
@@ -167,7 +173,7 @@ class ManifestReader:
                 message = f"a JSON {type(record).__name__}; every line must be an object {{...}}"
                 yield ManifestRow(number, {}, [Fault("bad_json", message)])
                 continue
-            columns = map_columns(tuple(record))
+            columns = map_columns(tuple(record), self._also)
             self._warn(columns.ignored)
             values = _named(columns.fields, record.values())
             yield _make_row(number, values, list(columns.faults))
@@ -180,6 +186,8 @@ class ManifestReader:
         for number, line in enumerate((line for line in lines if line.strip()), start=1):
             cells = line.strip().split("|")
             names = _META_LST.get(len(cells))
+            if len(cells) == 5 and "audio" in self._required:  # the recordings themselves are to be scored
+                names = (*_META_LST[4], "audio")
             if line == _OVERLONG or names is None:
                 message = f"{len(cells)} fields; write utt|prompt_text|prompt_wav|infer_text[|gt_wav]"
                 yield ManifestRow(number, {}, [_NUL if line == _OVERLONG else Fault("bad_row", message)])
@@ -187,6 +195,12 @@ class ManifestReader:
             if len(cells) == 3:
                 cells[0] = cells[0].removesuffix(".wav")
             yield _make_row(number, _named(names, cells), [])
+
+    def _txt(self, lines: Iterator[str]) -> Iterator[ManifestRow]:
+        texts = (line for line in chain([self._first_line(lines)], lines) if line.strip())
+        for number, line in enumerate(texts, start=1):
+            values, faults = ({}, [_NUL]) if line == _OVERLONG else ({"text": line}, [])
+            yield _make_row(number, values, faults)
 
     def _parquet(self, file: BinaryIO) -> Iterator[ManifestRow]:
         try:
@@ -228,7 +242,7 @@ class ManifestReader:
         return first
 
     def _header(self, names: Sequence[str]) -> tuple[str | None, ...]:
-        columns = map_columns(tuple(names))
+        columns = map_columns(tuple(names), self._also)
         if columns.faults:
             raise ManifestError(f"{self.name}: " + "; ".join(fault.message for fault in columns.faults))
         missing = [name for name in self._required if name not in columns.fields]

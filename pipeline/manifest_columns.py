@@ -23,10 +23,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "top_p": (),
     "top_k": (),
     "consent_id": (),
-    "audio": ("audio_path", "audio_filepath", "generated_audio", "gt_wav", "infer_wav"),
+    "audio": ("audio_path", "audio_filepath", "generated_audio", "infer_wav"),
+    "ground_truth": ("ground_truth_audio", "gt_audio", "gt_wav"),
 }
 # columns of other tools' manifests that look like a misspelt field and are not
-UNUSED_COLUMNS = frozenset({"speed"})
+UNUSED_COLUMNS = frozenset({"speed", "ground_truth_text"})
 _CANONICAL = {name: canonical for canonical, names in FIELDS.items() for name in (canonical, *names)}
 
 
@@ -48,23 +49,24 @@ class ColumnMap:
 
 
 @lru_cache(maxsize=1024)  # JSONL asks again for every row
-def map_columns(names: tuple[str, ...]) -> ColumnMap:
-    """Column names or JSON keys to canonical fields; case, spaces and hyphens do not matter.
+def map_columns(names: tuple[str, ...], also: tuple[str, ...] = ()) -> ColumnMap:
+    """Column names or JSON keys to canonical fields, and to `also`; case, spaces and hyphens do not matter.
 
     Faults: `duplicate_field` (two names of one field), `unknown_field` (not a name, but close to that of
     a field which is not there: a misspelling, or it would be dropped in silence).
     """
     plain = [re.sub(r"[\s-]+", "_", name.strip()).lower() for name in names]
-    fields = tuple(_CANONICAL.get(name) for name in plain)
+    known = _CANONICAL | dict(zip(also, also, strict=True))
+    fields = tuple(known.get(name) for name in plain)
     faults, ignored = [], []
     for canonical in dict.fromkeys(name for name in fields if name):
         same = [name for name, found in zip(names, fields, strict=True) if found == canonical]
         if len(same) > 1:
             columns = " and ".join(f"'{name}'" for name in same)
             faults.append(Fault("duplicate_field", f"{columns} both mean '{canonical}'. Keep one of them."))
-    absent = [name for name, canonical in _CANONICAL.items() if canonical not in fields]
+    absent = [name for name, canonical in known.items() if canonical not in fields]
     for name, key in zip(names, plain, strict=True):
-        if key in _CANONICAL:
+        if key in known:
             continue
         # three letters are within one edit of too much (uid, idx)
         judged = len(key) > 3 and key not in UNUSED_COLUMNS

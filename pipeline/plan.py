@@ -19,11 +19,14 @@ import pyarrow.parquet as pq
 from pipeline.commit import ShardLog
 from pipeline.errors import RunConflictError
 from pipeline.records import PLANNED_ROW, REQUEST, Row, to_table
+from pipeline.stages.load_prompt import NO_TRANSCRIPT
 from pipeline.storage import Store
 
 PART_ROWS = 16_384
 # a row's shard is where it lies
 _PART = PLANNED_ROW.remove(0).append(pa.field("content_key", pa.binary()))
+# Fields that came later: a row without them keeps the key it had, so that runs planned before go on.
+_LATER = frozenset({"ground_truth_audio"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class PlannedShard:
 def content_key(row: Row) -> bytes:
     """8 bytes over what the manifest says of a row; its number and its faults are left out."""
     said = {name: row.get(name) for name in REQUEST.names if name != "row"}
+    said = {name: value for name, value in said.items() if value is not None or name not in _LATER}
     return hashlib.sha256(
         json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
     ).digest()[:8]
@@ -46,13 +50,16 @@ def content_key(row: Row) -> bytes:
 def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Callable[[Row], float]) -> int:
     """Plans the rows that no part holds yet; returns how many were new.
 
+    `row` is unique in a run: a new row with the number of a planned one, since it was put in before the
+    manifest's end, gets the next that is free.
     Two drivers that plan one manifest write equal parts, and the second to create one takes the
     first's. Raises RunConflictError when a planned id comes back with other content.
     """
-    known = _known_rows(store)
+    known, numbers = _known_rows(store), _taken_numbers(store)
     part_number = len(list(store.list("plan")))
     added = 0
-    for chunk in _chunks(_unplanned(rows, known), PART_ROWS):
+    new = (row | {"row": numbers.take(row["row"])} for row in _unplanned(rows, known))
+    for chunk in _chunks(new, PART_ROWS):
         if store.exists("_SUCCESS"):  # a run that had ended is open again, before it has anything to do
             store.delete("_SUCCESS")
         chunk.sort(key=lambda row: (row.get("prompt_id") or "", -size_of(row), row["row"]))
@@ -97,26 +104,69 @@ def read_planned(store: Store, shard: PlannedShard) -> list[Row]:
         return []
     with store.open(shard.part) as file:
         table = pq.ParquetFile(file).read_row_group(shard.row_group, columns=_PART.names[:-1])
-    return [row | {"shard": shard.name} for row in table.to_pylist()]
+    nothing = dict.fromkeys(PLANNED_ROW.names)  # of the fields that an older part does not have
+    return [{**nothing, **row, "shard": shard.name} for row in table.to_pylist()]
+
+
+def planned_rows(store: Store, names: list[str]) -> Iterator[Row]:
+    """These columns of every planned row, as far as its part has them."""
+    for table in _columns(store, names):
+        yield from table.to_pylist()
 
 
 def planned_prompts(store: Store, may: Callable[[Row], bool] = lambda _: True) -> Iterator[Row]:
-    """One planned row of every distinct prompt, of those rows that `may` be spoken."""
+    """One row of every distinct prompt, of those rows that `may` be spoken.
+
+    A ground truth is a prompt, too, of its own audio and without a transcript (`NO_TRANSCRIPT`).
+    """
+    names = ["prompt_id", "prompt_audio", "prompt_text", "language", "consent_id"]
     seen: set[str] = set()
-    for table in _columns(store, ["prompt_id", "prompt_audio", "prompt_text", "language", "consent_id"]):
-        for row in table.to_pylist():
-            if row["prompt_id"] is not None and row["prompt_id"] not in seen and may(row):
-                seen.add(row["prompt_id"])
-                yield row
+    for row in filter(may, planned_rows(store, [*names, "ground_truth_id", "ground_truth_audio"])):
+        for prompt in (row, _ground_truth(row)):
+            if prompt["prompt_id"] is not None and prompt["prompt_id"] not in seen:
+                seen.add(prompt["prompt_id"])
+                yield {name: prompt[name] for name in names}
+
+
+def _ground_truth(row: Row) -> Row:
+    prompt = {"prompt_id": row.get("ground_truth_id"), "prompt_audio": row.get("ground_truth_audio")}
+    return row | prompt | {"prompt_text": NO_TRANSCRIPT}
 
 
 def _known_rows(store: Store) -> dict[bytes, bytes]:
     """Hash of every planned id -> its row's content key. Ids are unique, those of bad rows included."""
     known: dict[bytes, bytes] = {}
-    for table in _columns(store, ["utterance_id", "content_key"]):
-        for utterance_id, key in zip(*(table.column(i).to_pylist() for i in range(2)), strict=True):
-            known[_id_hash(utterance_id)] = key
+    for row in planned_rows(store, ["utterance_id", "content_key"]):
+        known[_id_hash(row["utterance_id"])] = row["content_key"]
     return known
+
+
+class _Numbers:
+    """Row numbers from 1 that are taken, a byte each."""
+
+    def __init__(self) -> None:
+        self._taken = bytearray(1)
+        self._first_free = 1  # all below are taken: so a thousand rows put in at the front are no search each
+
+    def take(self, number: int) -> int:
+        """The number itself, or the first free one above it if it is taken."""
+        free = self._taken.find(0, max(number, self._first_free))
+        free = max(number, len(self._taken)) if free < 0 else free
+        self.add(free)
+        return free
+
+    def add(self, number: int) -> None:
+        self._taken.extend(bytes(max(0, number + 1 - len(self._taken))))
+        self._taken[number] = 1
+        while self._first_free < len(self._taken) and self._taken[self._first_free]:
+            self._first_free += 1
+
+
+def _taken_numbers(store: Store) -> _Numbers:
+    numbers = _Numbers()
+    for row in planned_rows(store, ["row"]):
+        numbers.add(row["row"])
+    return numbers
 
 
 def _unplanned(rows: Iterable[Row], known: dict[bytes, bytes]) -> Iterator[Row]:
@@ -140,11 +190,12 @@ def _bad_rows(group: pq.RowGroupMetaData) -> int:
 
 
 def _columns(store: Store, names: list[str]) -> Iterator[pa.Table]:
+    """Those of them that a part has: an older one lacks fields that came later."""
     for key in store.list("plan"):
         with store.open(key) as file:
             parquet = pq.ParquetFile(file)
             for i in range(parquet.metadata.num_row_groups):
-                yield parquet.read_row_group(i, columns=names).select(names)
+                yield parquet.read_row_group(i, columns=names)
 
 
 def _part_bytes(rows: list[Row], shard_rows: int) -> bytes:

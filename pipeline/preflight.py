@@ -18,9 +18,9 @@ from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import ManifestError, RowError, StorageError
 from pipeline.manifest import UNREADABLE, Fault, read_manifest
 from pipeline.records import PLANNED_ROW, Row
-from pipeline.stages.check_prompt import PromptLimits, check_prompt
+from pipeline.stages.check_prompt import GROUND_TRUTH_LIMITS, PromptLimits, check_prompt
 from pipeline.stages.check_request import CheckedRow, RequestChecker
-from pipeline.stages.load_prompt import load_prompt, prompt_id
+from pipeline.stages.load_prompt import NO_TRANSCRIPT, load_prompt, prompt_id
 from pipeline.storage import open_uri
 from pipeline.uri_rules import rules_of
 from pipeline.uris import resolve_uri, shown
@@ -46,7 +46,7 @@ class PreflightReport:
 
 
 class Preflight:
-    """Checks one manifest. `rows()` may be walked more than once; references are read once."""
+    """Checks one manifest. `rows()` may be walked more than once; what it names is read once."""
 
     def __init__(
         self, manifest_uri: str, config: RunConfig, *, format: str | None = None, task: str = "speak"
@@ -62,8 +62,13 @@ class Preflight:
         # sound that exists already is nobody's new voice
         speaks = task == "speak"
         self._consent = load_consent(consent.required, consent.revoked) if speaks else ConsentRules()
-        self._limits = PromptLimits(min_duration_s=check.min_prompt_s, max_duration_s=check.max_prompt_s)
-        self._verdicts: dict[str, PromptVerdict] = {}
+        prompts = PromptLimits(min_duration_s=check.min_prompt_s, max_duration_s=check.max_prompt_s)
+        # column of the recordings that are looked at -> what they are called, and held to
+        self._recordings = {
+            "prompt_audio": ("reference", prompts),
+            "ground_truth_audio": ("ground truth", GROUND_TRUTH_LIMITS),
+        }
+        self._verdicts: dict[tuple[str, str], PromptVerdict] = {}
 
     def rows(self) -> Iterator[Row]:
         """PLANNED_ROW dicts in manifest order; bad rows have their fault columns filled."""
@@ -81,7 +86,7 @@ class Preflight:
             while chunk := list(islice(checked, _CHUNK_ROWS)):
                 if not self.report.rows:
                     self._refuse_other_format(chunk)
-                self._look_at_prompts(chunk, pool)
+                self._look_at_recordings(chunk, pool)
                 for row in chunk:
                     yield self._planned(row)
             self.report.warnings += reader.warnings
@@ -101,20 +106,22 @@ class Preflight:
                 f"({first.code}: {first.message}); is it of another format? name it with --format"
             )
 
-    def _look_at_prompts(self, chunk: Sequence[CheckedRow], pool: ThreadPoolExecutor) -> None:
-        given = {row.values["prompt_audio"] for row in chunk} - {None} - self._verdicts.keys()
-        for uri, verdict in zip(given, pool.map(self._look_at, given), strict=True):
-            self._verdicts[uri] = verdict
+    def _look_at_recordings(self, chunk: Sequence[CheckedRow], pool: ThreadPoolExecutor) -> None:
+        named = {(column, row.values[column]) for row in chunk for column in self._recordings}
+        given = {each for each in named if each[1] is not None} - self._verdicts.keys()
+        for each, verdict in zip(given, pool.map(self._look_at, given), strict=True):
+            self._verdicts[each] = verdict
 
-    def _look_at(self, given: str) -> PromptVerdict:
-        uri = given
+    def _look_at(self, given: tuple[str, str]) -> PromptVerdict:
+        column, uri = given
+        name, limits = self._recordings[column]
         try:
-            uri = resolve_uri(self.manifest_uri, given)
+            uri = resolve_uri(self.manifest_uri, uri)
             loaded = load_prompt(uri, self.config.check.max_prompt_bytes, self._rules)
-            checked = check_prompt(loaded.data, self._limits)
+            checked = check_prompt(loaded.data, limits)
         except RowError as error:
-            return PromptVerdict(uri, None, (Fault(error.code, f"reference: {error.message}"),))
-        faults = tuple(Fault(fault.code, f"reference: {fault.message}") for fault in checked.faults)
+            return PromptVerdict(uri, None, (Fault(error.code, f"{name}: {error.message}"),))
+        faults = tuple(Fault(fault.code, f"{name}: {fault.message}") for fault in checked.faults)
         return PromptVerdict(uri, loaded.audio_sha256, faults)
 
     def _planned(self, checked: CheckedRow) -> Row:
@@ -122,15 +129,14 @@ class Preflight:
         faults = list(checked.faults)
         if (fault := self._consent.fault(row["consent_id"])) is not None:
             faults.append(fault)
-        if row["prompt_audio"] is not None:
-            verdict = self._verdicts[row["prompt_audio"]]
-            row["prompt_audio"] = verdict.uri
-            # the request check has named a scheme that may not be read already
-            faults += [
-                fault for fault in verdict.faults if fault.code not in {f.code for f in checked.faults}
-            ]
-            if verdict.audio_sha256 is not None and not faults:
-                row["prompt_id"] = prompt_id(verdict.audio_sha256, row["prompt_text"], row["language"])
+        said = {fault.code for fault in checked.faults}
+        sha256: dict[str, str | None] = {}
+        for column in self._recordings:
+            if row[column] is not None:
+                verdict = self._verdicts[column, row[column]]
+                row[column], sha256[column] = verdict.uri, verdict.audio_sha256
+                # the request check has named a scheme that may not be read already
+                faults += [fault for fault in verdict.faults if fault.code not in said]
         if row["audio_uri"] is not None:
             try:
                 row["audio_uri"] = resolve_uri(self.manifest_uri, row["audio_uri"])
@@ -145,6 +151,10 @@ class Preflight:
             row["error_code"] = faults[0].code
             row["error_message"] = _message(faults)
         else:
+            if (prompt := sha256.get("prompt_audio")) is not None:
+                row["prompt_id"] = prompt_id(prompt, row["prompt_text"], row["language"])
+            if (ground_truth := sha256.get("ground_truth_audio")) is not None:
+                row["ground_truth_id"] = prompt_id(ground_truth, NO_TRANSCRIPT, row["language"])
             self.report.voices.add(row["prompt_id"] or "")
             self.report.speech_s += estimate_duration_s(row["target_text"], row["language"])
         return row

@@ -39,6 +39,7 @@ class SynthesisRequest:
     top_p: float | None = None
     top_k: int | None = None
     consent_id: str | None = None
+    ground_truth_audio: str | None = None  # somebody saying the target text, for comparison alone
 
 
 REQUEST = pa.schema(
@@ -58,6 +59,7 @@ REQUEST = pa.schema(
         ("top_p", pa.float64()),
         ("top_k", pa.int32()),
         ("consent_id", pa.string()),
+        ("ground_truth_audio", pa.string()),
     ]
 )
 
@@ -172,8 +174,9 @@ class ErrorCounts:
 
 
 # What the evaluators heard. A score that could not be made is null, and `unscored_reason` says why: what
-# begins with "similarity: ", behind a "; " if there is more, is about the similarity, the rest about WER. It
-# also says why a clip without speech was shown to no transcriber: that one has the hypothesis "" and its WER.
+# begins with "similarity: ", behind a "; " if there is more, is about the similarity, what begins with
+# "ground truth: " behind that about the one to the ground truth, the rest about WER. It also says why a clip
+# without speech was shown to no transcriber: that one has the hypothesis "" and its WER.
 SCORES = pa.schema(
     [
         ("hypothesis", pa.string()),
@@ -187,15 +190,20 @@ SCORES = pa.schema(
         ("cer_deletions", pa.int32()),
         ("cer_insertions", pa.int32()),
         ("cer_reference_chars", pa.int32()),
-        ("similarity", pa.float64()),
+        ("similarity", pa.float64()),  # to the reference
+        ("similarity_ground_truth", pa.float64()),
         ("unscored_reason", pa.string()),
         ("transcriber", pa.string()),
         ("speaker_encoder", pa.string()),
         ("quality_model", pa.string()),
         ("normalizer", pa.string()),
         ("protocol", pa.string()),
-        # of the texts: WER against what the reference says, 0 where that was read aloud
+        # of the texts, as they were compared; WER against what the reference says, 0 where that was read
+        # aloud; bytes of the hypothesis over those of its zlib, above 2.4 where it goes round in circles
+        ("target_text_normalized", pa.string()),
+        ("hypothesis_normalized", pa.string()),
         ("prompt_echo_wer", pa.float64()),
+        ("compression_ratio", pa.float64()),
         # of the transcriber, null where it does not say
         ("language_heard", pa.string()),  # BCP-47, had it not been told
         ("language_probability", pa.float64()),
@@ -264,8 +272,15 @@ _SHARD = pa.schema([("shard", pa.string())])
 _BUDGET = pa.schema([("max_new_frames", pa.int32())])
 # what the transcriber wrote down where the manifest has no ref_text
 _HEARD_PROMPT = pa.schema([("prompt_text_heard", pa.string())])
-# of the voice: its embedding, and the seconds from its first to its last speech
-_VOICE = pa.schema([("prompt_embedding", pa.list_(pa.float32())), ("prompt_speech_s", pa.float64())])
+# of the voice: its embedding, the ground truth's, and the seconds from its first to its last speech
+_EMBEDDING = pa.list_(pa.float32())
+_VOICE = pa.schema(
+    [
+        ("prompt_embedding", _EMBEDDING),
+        ("ground_truth_embedding", _EMBEDDING),
+        ("prompt_speech_s", pa.float64()),
+    ]
+)
 
 
 def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
@@ -274,20 +289,21 @@ def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
 
 # ---- the rows of a shard, stage by stage
 
-PLANNED_ROW = _join(_SHARD, REQUEST, pa.schema([("prompt_id", pa.string())]), FAULT)
+_PROMPT_IDS = pa.schema([("prompt_id", pa.string()), ("ground_truth_id", pa.string())])
+PLANNED_ROW = _join(_SHARD, REQUEST, _PROMPT_IDS, FAULT)
 SAMPLE_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _VOICE, SAMPLE)
 GENERATED_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _VOICE, _BUDGET, CODES)
 UTTERANCE_ROW = _join(GENERATED_ROW, UTTERANCE)
 _HEARD = (
-    *("hypothesis", "unscored_reason", "similarity", "similarity_window_min"),
+    *("hypothesis", "unscored_reason", "similarity", "similarity_ground_truth", "similarity_window_min"),
     *("language_heard", "language_probability", "no_speech_probability", "avg_logprob"),
     *("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak"),
 )
 HEARD_ROW = _join(UTTERANCE_ROW, pa.schema([SCORES.field(name) for name in _HEARD]))
-SCORED_ROW = _join(UTTERANCE_ROW, SCORES, drop=frozenset({"prompt_embedding"}))
+SCORED_ROW = _join(UTTERANCE_ROW, SCORES, drop=frozenset({"prompt_embedding", "ground_truth_embedding"}))
 # for people, who read from the left: which row, how it went, what was said and heard
 _FIRST = (
-    *("utterance_id", "status", "wer", "cer", "similarity", "duration_s", "row"),
+    *("utterance_id", "status", "wer", "cer", "similarity", "similarity_ground_truth", "duration_s", "row"),
     *("target_text", "hypothesis", "unscored_reason", "error_code", "error_message"),
 )
 _MADE = _join(PROVENANCE, SCORED_ROW, GATES)

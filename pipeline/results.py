@@ -60,12 +60,12 @@ def iter_results(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.
         raise StorageError(f"{uri} holds no run; name the --out of one")
     # a whole shard is read and checked when nearly all of it is wanted anyway
     only = None if len(wanted) == len(RESULT_ROW) else wanted
-    for table in read_ahead(lambda commit: _read_shard(log, commit, only), commits):
+    for table in read_ahead(lambda commit: read_shard(log, commit, only), commits):
         yield table.select(wanted)
 
 
-def _read_shard(log: ShardLog, commit: Commit, columns: list[str] | None) -> pa.Table:
-    """Columns that a run made by an older version does not have are null."""
+def read_shard(log: ShardLog, commit: Commit, columns: Sequence[str] | None = None) -> pa.Table:
+    """A shard of results. Columns that a run made by an older version does not have are null."""
     with suppress(KeyError):
         if columns is not None:
             return log.read_table(commit, columns)

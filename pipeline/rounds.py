@@ -19,7 +19,7 @@ from pipeline.commit import Commit, ShardLog
 from pipeline.metrics.gates import reason_code
 from pipeline.metrics.takes import Decision, decide, take_seed
 from pipeline.records import FAULT, PLANNED_ROW, Row, count_failed, to_table
-from pipeline.results import LIGHT_COLUMNS, result_schema, write_audio_files
+from pipeline.results import LIGHT_COLUMNS, read_shard, result_schema, write_audio_files
 from pipeline.run import Run
 from pipeline.stages.judge_takes import judge_takes, without_sound
 from pipeline.storage import open_store
@@ -122,8 +122,8 @@ def settle_shard(run: Run, shard: str, places: Sequence[Place]) -> Commit:
 def _settled(row: Row, others: Sequence[Row], run: Run) -> Row:
     if row["gate"] != "again":
         return row
-    # its shard is the plan's, whichever take it is
-    return judge_takes([row, *others], run.gates) | {"shard": row["shard"]}
+    # its place is the plan's, whichever take it is
+    return judge_takes([row, *others], run.gates) | {"shard": row["shard"], "row": row["row"]}
 
 
 def commit_results(run: Run, shard: str, table: pa.Table, attempt: str) -> Commit:
@@ -149,7 +149,6 @@ def remove_takes(run: Run) -> None:
         of_take = run.of_take(take)
         of_take.results.clear()
         of_take.samples.clear()
-        of_take.store.delete_folder("attempts")
 
 
 @lru_cache(maxsize=_SHARDS_IN_MEMORY)
@@ -161,5 +160,5 @@ def _whole_shard(uri: str, place: Place) -> list[Row]:
 def _rows(log: ShardLog, shard: str, columns: Sequence[str] | None = None) -> list[Row]:
     commit = log.read_commit(shard)
     assert commit is not None, "it was listed"
-    rows: list[Row] = log.read_table(commit, columns).to_pylist()
+    rows: list[Row] = read_shard(log, commit, columns).to_pylist()
     return rows

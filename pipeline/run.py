@@ -7,6 +7,7 @@ data/, commit/        results                               (commit.py)
 takes/                rows that did not pass their gates, and their other takes (rounds.py)
 rejected/data, commit the best takes of rows that never passed, where the job says so
 audio/                optional, one file per utterance
+attempts/             what was begun and has not ended, until the run is whole (attempts.py)
 summary.json          counts and aggregates
 driver.json           who works on it now (lease.py)
 _SUCCESS              written last
@@ -111,6 +112,13 @@ def _refuse_other(uri: str, known: dict[str, Any], given: dict[str, Any]) -> Non
         raise RunConflictError(
             f"{uri} was started differently ({changed}); restore that or choose a new --out"
         )
+
+
+def shard_logs(store: Store) -> list[ShardLog]:
+    """Every log in a run's folder: results, samples, rejected takes, and those of all takes."""
+    takes = sorted({key.split("/")[1] for key in store.list("takes")})
+    of_takes = [f"takes/{take}{folder}" for take in takes for folder in ("", "/samples")]
+    return [ShardLog(store, prefix) for prefix in ("", "samples", "rejected", *of_takes)]
 
 
 def read_run(uri: str) -> dict[str, Any]:

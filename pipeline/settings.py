@@ -20,7 +20,7 @@ _SECTIONS = {
 }
 MEANINGS = {
     "model": {
-        "checkpoint": "a folder, a hub id, or standin (random weights: noise)",
+        "checkpoint": "a folder, a hub id, mini (the shipped one), or standin (random weights: noise)",
         "revision": "of a hub id: the commit, 40 hex digits",
         "codec": "a folder or hub id; unset: the codec/ folder of the checkpoint",
         "codec_revision": "as revision",

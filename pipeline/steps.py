@@ -14,8 +14,9 @@ from typing import Any
 from rich.console import Console
 
 from pipeline import flow
+from pipeline.attempts import noted
 from pipeline.beforehand import RowSource, cache_uri, packed_rows, shards_to_pack
-from pipeline.commit import ShardLog
+from pipeline.commit import ShardLog, read_ahead
 from pipeline.config import RunConfig
 from pipeline.consent import load_consent
 from pipeline.engine.frame_budget import estimate_duration_s
@@ -176,6 +177,8 @@ def finish(session: Session) -> dict[str, Any]:
         run.store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
         if not run.gates.keep_takes:
             remove_takes(run)
+        for _ in read_ahead(run.store.delete, list(noted(run.store))):
+            pass
         run.results.mark_success(whole)
     summary = dict(json.loads(run.store.get("summary.json")))
     session.telemetry.finished(summary)

@@ -49,6 +49,7 @@ _S3_ATTEMPTS = 8
 _S3_BODY_ATTEMPTS = 3
 # Those two together would wait for a store that never answers for half an hour.
 _OPERATION_S = 600
+_FILE_S = 6 * 3600  # gigabytes over a slow line
 _CREATE_ATTEMPTS = 3
 _READ_AHEAD_BYTES = 2**20  # s3fs would fetch 50 MiB around every small read
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -77,6 +78,10 @@ class Store(ABC):
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:
         """Writes or replaces the object; readers see the old bytes or the new, never a part."""
+
+    @abstractmethod
+    def put_file(self, key: str, file: Path) -> None:
+        """As `put`, what a file of this machine holds; it is never whole in memory."""
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
@@ -141,6 +146,12 @@ class LocalStore(Store):
             return path.read_bytes()
 
     def put(self, key: str, data: bytes) -> None:
+        self._put(key, data)
+
+    def put_file(self, key: str, file: Path) -> None:
+        self._put(key, file)
+
+    def _put(self, key: str, data: bytes | Path) -> None:
         with self._at(key) as path, temporary_file(path, data) as temporary:
             temporary.replace(path)
             sync_folder(path.parent)
@@ -208,6 +219,10 @@ class S3Store(Store):
     def put(self, key: str, data: bytes) -> None:
         with self._at(key) as path:
             _filesystem("s3").pipe_file(path, data, timeout=_OPERATION_S)
+
+    def put_file(self, key: str, file: Path) -> None:
+        with self._at(key) as path:
+            _filesystem("s3").put_file(str(file), path, timeout=_FILE_S)
 
     def create(self, key: str, data: bytes) -> bool:
         attempt = 1
@@ -287,7 +302,6 @@ def read_uri(uri: str, max_bytes: int) -> bytes:
     except ObjectMissing as error:
         raise RowError("uri_not_found", str(error)) from None
     except StorageError as error:
-        # without its cause: a backend's own words may repeat a signed link
         raise RowError("uri_unreachable", str(error)) from None
     if len(data) > max_bytes:
         raise RowError("uri_too_large", f"{shown(uri)}: more than {max_bytes} bytes; use a smaller file")
@@ -356,21 +370,24 @@ def _read_at_most(uri: str, scheme: str, limit: int) -> bytes:
 
 @contextmanager
 def _reported(uri: str, at: T) -> Iterator[T]:
-    """Turns what a backend raises into one line that names the object and carries no secrets."""
+    """Turns what a backend raises into one line that names the object and carries no secrets.
+
+    Without its cause: a backend's own words may repeat a signed link, and --debug shows all of a chain.
+    """
     try:
         yield at
     except VoicemillError:
         raise
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ObjectMissing(uris.complaint(uri, error, "check the name")) from error
+        raise ObjectMissing(uris.complaint(uri, error, "check the name")) from None
     except PermissionError as error:
-        raise StorageError(uris.complaint(uri, error, "check credentials and permissions")) from error
-    except TimeoutError as error:
+        raise StorageError(uris.complaint(uri, error, "check credentials and permissions")) from None
+    except TimeoutError:
         raise StorageError(
             f"{shown(uri)}: no answer in time; see that it can be reached, run again"
-        ) from error
+        ) from None
     except Exception as error:  # each backend has its own family of exceptions
-        raise StorageError(uris.complaint(uri, error, _advice(error))) from error
+        raise StorageError(uris.complaint(uri, error, _advice(error))) from None
 
 
 def _advice(error: Exception) -> str:

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
-from pipeline.engine.standin import NAME as STANDIN_NAME
-from pipeline.engine.standin import NOTE as STANDIN_NOTE
+from pipeline.engine.embedded import note_of
 from pipeline.errors import ConfigError, printable
 from pipeline.plan import planned_shards
 from pipeline.preflight import PreflightReport
@@ -27,8 +26,9 @@ from pipeline.uris import shown
 
 _TABLE_ROWS = 200
 _SHORT_COLUMNS = [
-    *("utterance_id", "status", "wer", "similarity", "duration_s", "row", "speaker", "prompt_audio"),
-    *("target_text", "hypothesis", "unscored_reason", "error_code", "error_message"),
+    *("utterance_id", "status", "wer", "similarity", "similarity_ground_truth", "duration_s", "row"),
+    *("speaker", "prompt_audio", "target_text", "hypothesis"),
+    *("unscored_reason", "error_code", "error_message"),
 ]
 
 
@@ -72,7 +72,6 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
     """Where everything is, and the run in a few numbers with what they were made by."""
     record = read_run(uri)
     identity = record["identity"]
-    similarity = summary["similarity"]
     codes: Counter[str] = Counter()
     for stage in summary["failures"].values():
         codes.update(stage)
@@ -82,11 +81,8 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
         ("gates", _takes(summary.get("gates"))),
         ("speech", duration(summary["audio_seconds"])),
         *_error_rates(summary, heard_by),
-        (
-            "similarity",
-            f"{_number(similarity['mean'], 3)}{_interval(similarity['interval'])} mean "
-            f"({similarity['rows']} rows{_missing(summary, 'similarity')}; {compared_by})",
-        ),
+        ("similarity", _similarity(summary, "similarity", compared_by)),
+        *_to_ground_truth(summary, compared_by),
         ("model", identity["model"]),
         ("metrics", f"{uri}/data/*/*.parquet, or: voicemill results {uri}"),
         ("audio", f"in the same Parquet files, as files by: voicemill export {uri} --to FOLDER"),
@@ -96,8 +92,8 @@ def print_summary(console: Console, summary: dict[str, Any], uri: str) -> None:
         at = [name for name, _ in lines].index("audio")
         lines[at] = ("audio", f"{uri}/audio/<id>.flac, and in the same Parquet files")
     _print_facts(console, lines)
-    if identity["model"].startswith(STANDIN_NAME):
-        console.print(f"note: {STANDIN_NOTE}", style="yellow", highlight=False, soft_wrap=True)
+    if (note := note_of(identity["model"])) is not None:
+        console.print(f"note: {note}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _rows(summary: dict[str, Any]) -> str:
@@ -129,6 +125,20 @@ def _error_rates(summary: dict[str, Any], heard_by: str) -> list[tuple[str, str]
             (name, f"{mean}, {over} ({rates['rows']} rows{_missing(summary, key)}; heard by {heard_by})")
         )
     return lines
+
+
+def _similarity(summary: dict[str, Any], name: str, compared_by: str) -> str:
+    found = summary[name]
+    mean = f"{_number(found['mean'], 3)}{_interval(found['interval'])} mean"
+    return f"{mean} ({found['rows']} rows{_missing(summary, name)}; {compared_by})"
+
+
+def _to_ground_truth(summary: dict[str, Any], compared_by: str) -> list[tuple[str, str]]:
+    """A line for a run whose manifest names ground truths."""
+    name = "similarity_ground_truth"
+    if not summary.get(name, {}).get("rows") and not summary["unscored_reasons"].get(name):
+        return []
+    return [("to ground truth", _similarity(summary, name, compared_by))]
 
 
 def _interval(ends: Sequence[float] | None) -> str:
@@ -211,7 +221,8 @@ def results_table(rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("id", no_wrap=True)
     table.add_column("status", no_wrap=True)
-    for name in ("wer", "sim", "s", "row"):
+    has_truth = any(row["similarity_ground_truth"] is not None for row in rows)
+    for name in ("wer", "sim", *["sim gt"] * has_truth, "s", "row"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("voice", no_wrap=True)
     table.add_column("text, and what was heard", ratio=1)
@@ -228,6 +239,7 @@ def results_table(rows: list[Row]) -> Table:
             row["status"],
             _number(row["wer"], 2),
             _number(row["similarity"], 2),
+            *[_number(row["similarity_ground_truth"], 2)] * has_truth,
             _number(row["duration_s"], 1),
             str(row["row"]),
             Text(printable(voice_name(row))),

@@ -7,13 +7,37 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from manifest_faults import write_csv
 
-from pipeline import flow  # noqa: F401  (before ray, which actors import: it sets what ray reads)
-from pipeline.actors import Chain, prompt_lookup
+from pipeline import flow
+from pipeline.actors import (
+    Chain,
+    EmbedSpeaker,
+    EncodePrompts,
+    LoadUtterances,
+    prompt_lookup,
+    shard_columns,
+)
+from pipeline.config import load_config
 from pipeline.errors import EngineFatalError, RowError
+from pipeline.identity import resolve_identity
+from pipeline.plan import extend_plan, planned_prompts, planned_shards
+from pipeline.preflight import Preflight
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import SpeakerPrompt
+from pipeline.run import Run
 from pipeline.storage import open_store
+
+VOICES = Path(__file__).parents[1] / "manifests" / "voices"
+
+
+class NoBoard:
+    """Counts nothing, and is no Ray actor."""
+
+    class add:
+        @staticmethod
+        def remote(*_: object) -> None:
+            """As the board's method."""
 
 
 class Add:
@@ -56,6 +80,31 @@ def test_only_concurrent_stages_of_a_chain_take_several_shards_at_once(stage: ty
         tables = [pa.table({"x": [number]}) for number in range(2)]
         assert list(pool.map(chain, tables)) == tables
     assert seen == together
+
+
+def test_a_ground_truth_from_the_manifest_to_the_score(tmp_path: Path) -> None:
+    """The real speaker encoder hears that a clip is its own ground truth, and not another speaker's."""
+    voice, other = VOICES / "slt-1.flac", VOICES / "rms-1.flac"
+    given = {"audio": str(voice), "ref": str(voice), "text": "Hello."}
+    truths = [str(voice), str(other), ""]
+    rows = [{"id": f"u{i}", "ground_truth": truth, **given} for i, truth in enumerate(truths)]
+    config = load_config(None, ["evaluation.transcriber=none"])
+    planned = Preflight(write_csv(tmp_path / "m.csv", rows), config, task="score")
+    run = Run(open_store(str(tmp_path / "run")), config, resolve_identity("score", config))
+    assert extend_plan(run.store, planned.rows(), 8, lambda row: 0.0) == 3
+    cache = PromptCache(open_store(str(tmp_path / "cache")), "encoders")
+    prompts = pa.Table.from_pylist(list(planned_prompts(run.store)), schema=flow._VOICE)
+    assert prompts.num_rows == 3, "the reference, and as ground truths its own file and the other's"
+    outcomes = EncodePrompts(run, cache, NoBoard, ("cpu",) * 3)(prompts)
+    assert outcomes["error_code"].null_count == 3
+    [shard] = planned_shards(run.store)
+    loaded = LoadUtterances(run, cache, {}, NoBoard)(pa.Table.from_pylist([shard_columns(shard)]))
+    heard = EmbedSpeaker(run, NoBoard, "cpu")(loaded).to_pylist()
+    own, others, without = sorted(heard, key=lambda row: row["utterance_id"])
+    assert own["similarity_ground_truth"] == pytest.approx(1.0, abs=1e-3)
+    assert others["similarity_ground_truth"] < 0.8
+    assert without["similarity_ground_truth"] is None
+    assert own["similarity"] == others["similarity"] == without["similarity"]
 
 
 def test_voices_come_from_the_cache_or_fail_as_they_failed(tmp_path: Path) -> None:

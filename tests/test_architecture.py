@@ -35,6 +35,7 @@ LAYERS = [
         "pipeline.garbage",
         "pipeline.lease",
         "pipeline.identity",
+        "pipeline.withdrawal",
     },
     {"pipeline.stages", "pipeline.training"},
     {

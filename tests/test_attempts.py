@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.attempts import Attempts, Care, Turns
+from pipeline.attempts import Attempts, Care, Turns, noted
 from pipeline.storage import open_store
 
 COLUMNS = pa.schema(
@@ -74,6 +74,17 @@ def test_what_has_ended_is_no_attempt(tmp_path) -> None:
     again = attempts.begin("a")
     assert again.before == 1
     assert len({died.key, ended.key, again.key}) == 3
+
+
+def test_what_was_noted_in_a_run_and_its_takes_and_nothing_else(tmp_path) -> None:
+    run, take = open_store(str(tmp_path)), open_store(str(tmp_path / "takes" / "1"))
+    keys = [
+        Attempts(run, "Speak").begin("s/shard").key,
+        f"takes/1/{Attempts(take, 'Speak').begin('s/shard').key}",
+    ]
+    for key in ("plan/00000.parquet", "takes/1/plan/00000.parquet", "takes/1/data/attempts/x.parquet"):
+        run.put(key, b"x")
+    assert list(noted(run)) == keys
 
 
 def test_other_work_counts_for_itself(tmp_path) -> None:

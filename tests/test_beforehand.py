@@ -13,7 +13,7 @@ import pytest
 from manifest_faults import write_csv
 from rich.console import Console
 
-from pipeline.beforehand import check_manifest, refuse_conflicts, rows_to_score, whole_already
+from pipeline.beforehand import FinishedRun, check_manifest, refuse_conflicts, rows_to_score, whole_already
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import ConfigError, ManifestError, RunConflictError
 from pipeline.identity import resolve_identity
@@ -119,6 +119,18 @@ def test_a_prompt_cache_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     config = load_config(None, [f"resources.prompt_cache={tmp_path / 'file'}"])
     with pytest.raises(ConfigError, match="file is not a folder"):
         refuse_conflicts(str(tmp_path / "out"), "speak", config)
+
+
+def test_a_run_of_an_older_version_can_be_scored(whole: Whole) -> None:
+    log = whole.run.results
+    [commit] = log.commits()
+    before = log.read_table(commit).drop_columns(["ground_truth_audio", "ground_truth_id"])
+    log.replace_shard(commit, before, "b", commit.extra)
+    rows = {row["utterance_id"]: row for row in FinishedRun(whole.run.uri).rows()}
+    assert rows.keys() == {"good", "bad"}
+    assert {row["ground_truth_id"] for row in rows.values()} == {None}
+    [now] = log.commits()
+    assert rows["good"]["audio_uri"] == f"{whole.run.uri}/{now.key}#1"
 
 
 def test_an_unfinished_run_is_not_scored(whole: Whole) -> None:

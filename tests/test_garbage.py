@@ -81,6 +81,21 @@ def test_half_written_files_of_killed_writers(tmp_path: Path) -> None:
         assert not partial.exists()
 
 
+def test_notes_of_attempts_go_once_the_run_is_whole(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.put("run.json", b"{}")
+    notes = ["attempts/Speak/s0/shard/0", "takes/1/attempts/Speak/s0/shard/0"]
+    for key in notes:
+        store.put(key, b"")
+    aged(tmp_path, 2 * DAY_S)
+    assert collect_garbage(str(tmp_path), DAY_S, delete=True) == [], "they are counted on"
+    store.put("_SUCCESS", b"{}")
+    store.put("attempts/Speak/s1/shard/0", b"")  # a worker that outlived the run
+    assert collect_garbage(str(tmp_path), DAY_S, delete=False) == notes
+    assert collect_garbage(str(tmp_path), DAY_S, delete=True) == notes
+    assert sorted(store.list()) == ["_SUCCESS", "attempts/Speak/s1/shard/0", "run.json"]
+
+
 def test_a_driver_that_takes_an_orphan_up_again_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,13 @@ def test_parquet_string_that_is_not_utf8_is_a_fault_of_its_row() -> None:
         ),
         (
             "u1|Prompt.|p/1.wav|Say this.|w/1.wav",
-            {"id": "u1", "ref_text": "Prompt.", "ref": "p/1.wav", "text": "Say this.", "audio": "w/1.wav"},
+            {
+                "id": "u1",
+                "ref_text": "Prompt.",
+                "ref": "p/1.wav",
+                "text": "Say this.",
+                "ground_truth": "w/1.wav",
+            },
         ),
         ("u1.wav|Say this.|p/1.wav", {"id": "u1", "text": "Say this.", "ref": "p/1.wav"}),
         ("u1|Say this.", {"id": "u1", "text": "Say this."}),
@@ -100,6 +106,19 @@ def test_parquet_string_that_is_not_utf8_is_a_fault_of_its_row() -> None:
 )
 def test_meta_lst_forms(line: str, values: dict[str, str]) -> None:
     assert rows(line + "\n", "meta.lst") == [ManifestRow(1, values)]
+
+
+def test_recordings_of_a_meta_lst_are_what_is_scored_where_audio_is() -> None:
+    [row] = rows("u1|Prompt.|p/1.wav|Say this.|w/1.wav\n", "meta.lst", required=("audio", "text"))
+    assert row.values["audio"] == "w/1.wav"
+    assert "ground_truth" not in row.values
+
+
+def test_a_text_of_the_ground_truth_is_no_misspelt_recording() -> None:
+    ignored = ["m.csv: column 'ground_truth_text' is not read"]
+    assert reader("ref,text,ground_truth_text\n").warnings == ignored
+    with pytest.raises(ManifestError, match="did you mean 'ground_truth'"):
+        reader("ref,text,groundtruth\n")
 
 
 def test_meta_lst_fault_is_one_row() -> None:

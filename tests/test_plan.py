@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,6 +91,44 @@ def test_a_grown_manifest_adds_and_never_moves(tmp_path: Path) -> None:
     assert [one["utterance_id"] for one in everything(store)[2:]] == ["new"]
 
 
+def test_a_row_put_in_before_the_end_gets_a_number_of_its_own(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    extend_plan(store, [row(1, "a"), row(2, "b"), row(3, "c")], 2, length)
+    grown = [row(1, "new"), row(2, "a"), row(3, "b"), row(4, "newer"), row(5, "c"), row(6, "last")]
+    assert extend_plan(store, grown, 2, length) == 3
+    numbers = {one["utterance_id"]: one["row"] for one in everything(store)}
+    # those planned keep theirs; 1 is taken, and 4 is the first free number, so `newer` moves on to 5
+    assert numbers == {"a": 1, "b": 2, "c": 3, "new": 4, "newer": 5, "last": 6}
+    assert is_planned(store, grown)
+
+
+def test_numbers_of_a_first_plan_stay_in_whatever_order_they_come(tmp_path: Path) -> None:
+    """The rows of a finished run come shard by shard."""
+    store = open_store(str(tmp_path))
+    extend_plan(store, [row(9, "i"), row(2, "b"), row(7, "g"), row(1, "a")], 2, length)
+    assert {one["utterance_id"]: one["row"] for one in everything(store)} == {"i": 9, "b": 2, "g": 7, "a": 1}
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data(), cuts=st.lists(st.integers(0, 6), max_size=3))
+def test_no_two_rows_share_a_number_and_a_killed_driver_changes_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, cuts: list[int]
+) -> None:
+    """The manifest grows anywhere, several times; one run of it plans in one go, one is killed meanwhile."""
+    at_once, by_bits = (open_store(str(tmp_path_factory.mktemp("plan"))) for _ in range(2))
+    ids: list[str] = []
+    for i, more in enumerate([3, *cuts]):
+        for number in range(more):
+            ids.insert(data.draw(st.integers(0, len(ids))), f"u{i}-{number}")
+        rows = [row(place, name) for place, name in enumerate(ids, start=1)]
+        extend_plan(at_once, rows, 4, length)
+        for killed_after in (len(rows) // 3, len(rows) // 2, len(rows)):
+            extend_plan(by_bits, rows[:killed_after], 4, length)
+    numbers = [{one["utterance_id"]: one["row"] for one in everything(store)} for store in (at_once, by_bits)]
+    assert sorted(numbers[0].values()) == list(range(1, len(ids) + 1)), "each once, and none is left out"
+    assert numbers[0] == numbers[1]
+
+
 def test_other_content_under_a_planned_id_is_refused(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     extend_plan(store, [row(1, "a")], 2, length)
@@ -111,6 +152,57 @@ def test_a_run_that_had_ended_is_open_again_before_anything_new_is_planned(
     with pytest.raises(KeyboardInterrupt):
         extend_plan(store, [row(1, "a"), row(2, "b")], 2, length)
     assert not store.exists("_SUCCESS")
+
+
+def test_a_field_that_came_later_changes_no_key_where_it_is_not_given() -> None:
+    """What runs that were planned before it have in their plans."""
+    before = (
+        *(
+            "utterance_id",
+            "prompt_audio",
+            "prompt_text",
+            "target_text",
+            "language",
+            "seed",
+            "scene",
+            "speaker",
+        ),
+        *("audio_uri", "max_duration_s", "temperature", "top_p", "top_k", "consent_id"),
+    )
+    one = row(1, "a", seed=7)
+    said = json.dumps({name: one.get(name) for name in before}, sort_keys=True, ensure_ascii=False)
+    assert content_key(one) == hashlib.sha256(said.encode()).digest()[:8]
+    assert content_key(one) == content_key(one | {"ground_truth_audio": None})
+    assert content_key(one) != content_key(one | {"ground_truth_audio": "said.flac"})
+
+
+def test_a_plan_of_an_older_version_is_read_and_grows(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    extend_plan(store, [row(1, "a"), row(2, "b", prompt="q")], 2, length)
+    part = pq.read_table(tmp_path / "plan" / "00000.parquet")
+    pq.write_table(
+        part.drop_columns(["ground_truth_audio", "ground_truth_id"]), tmp_path / "plan" / "00000.parquet"
+    )
+    assert is_planned(store, [row(1, "a"), row(2, "b", prompt="q")])
+    assert [one["ground_truth_id"] for one in everything(store)] == [None, None]
+    assert sorted(one["prompt_id"] for one in planned_prompts(store)) == ["p", "q"]
+
+
+def test_ground_truths_are_prompts_without_a_transcript(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    said = {
+        "ground_truth_id": "g",
+        "ground_truth_audio": "said.flac",
+        "prompt_text": "Reference.",
+        "language": "en",
+    }
+    withdrawn = row(3, "c", prompt="q", consent_id="no", ground_truth_id="h", ground_truth_audio="x.flac")
+    extend_plan(store, [row(1, "a", **said), row(2, "b", **said), withdrawn], 2, length)
+    found = list(planned_prompts(store, lambda one: one["consent_id"] != "no"))
+    assert [(one["prompt_id"], one["prompt_audio"], one["prompt_text"]) for one in found] == [
+        ("p", "p.flac", "Reference."),
+        ("g", "said.flac", ""),
+    ]
 
 
 def test_content_key_ignores_where_a_row_stands_and_what_was_found() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from manifest_faults import build_fault_manifest, write_csv
 
 from pipeline.config import load_config
@@ -98,6 +101,53 @@ def test_scoring_needs_audio_and_no_reference(tmp_path: Path) -> None:
     assert rows[0]["error_code"] is None
     assert rows[0]["audio_uri"] == str(tmp_path / "said.wav")
     assert rows[1]["error_code"] == "missing_audio"
+
+
+def test_ground_truths_are_looked_at_as_references_are(tmp_path: Path, serve) -> None:
+    class Voice(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write((VOICES / "slt-1.flac").read_bytes())
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    for name, samples in (("quiet", [0.0] * 160), ("broken", [math.nan] * 16_000)):
+        soundfile.write(tmp_path / f"{name}.wav", np.array(samples, np.float32), 16_000, subtype="FLOAT")
+    (tmp_path / "page.flac").write_text("<html>")
+    voice = {"ref": str(VOICES / "slt-1.flac"), "ref_text": "x", "text": "Hello."}
+    expected = {
+        str(VOICES / "slt-1.flac"): None,
+        "": None,
+        "quiet.wav": None,  # 10 ms of silence: nothing to compare with, and no reason not to speak
+        "gone.flac": "uri_not_found",
+        "page.flac": "audio_unreadable",
+        "broken.wav": "audio_nan",
+        f"{serve(Voice)}/a.flac": "uri_address_not_allowed",
+    }
+    manifest = write_csv(
+        tmp_path / "m.csv",
+        [{"id": str(i), "ground_truth": said, **voice} for i, said in enumerate(expected)],
+    )
+    rows, _ = rows_of(manifest)
+    assert dict(zip(expected, (row["error_code"] for row in rows), strict=True)) == expected
+    assert all(row["error_message"].startswith("ground truth: ") for row in rows if row["error_code"])
+    ids = [row["ground_truth_id"] for row in rows]
+    assert ids[0] not in {ids[2], rows[0]["prompt_id"]}, "the same file is another prompt as a reference"
+    assert ids[1] is None
+    assert rows[0]["ground_truth_audio"] == str(VOICES / "slt-1.flac")
+    too_large, _ = rows_of(manifest, "check.max_prompt_bytes=300")
+    assert too_large[6]["error_code"] == "uri_too_large"
+    limited, _ = rows_of(manifest, "check.max_prompt_s=2.9", "check.min_prompt_s=2.8")
+    assert "ground truth" not in (limited[0]["error_message"] or ""), "it has limits of its own"
+
+
+def test_a_row_says_what_is_wrong_with_both_of_its_recordings(tmp_path: Path) -> None:
+    manifest = write_csv(tmp_path / "m.csv", [{"ref": "a.flac", "ground_truth": "b.flac", "text": "Hello."}])
+    [row], _ = rows_of(manifest)
+    assert "reference: " in row["error_message"]
+    assert "ground truth: " in row["error_message"]
 
 
 def test_limits_are_settings(tmp_path: Path) -> None:

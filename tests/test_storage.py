@@ -7,6 +7,7 @@ import http.client
 import os
 import pickle
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
@@ -52,6 +53,18 @@ def test_objects_come_back_as_they_were_put(store: Store) -> None:
     assert store.get("data/a/x.bin") == b"new"
     assert store.exists("data/a/x.bin")
     assert not store.exists("data/a")
+
+
+def test_a_file_of_this_machine_becomes_an_object(store: Store, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9000
+    (tmp_path / "made.bin").write_bytes(data)
+    store.put("made/x.bin", b"old")
+    store.put_file("made/x.bin", tmp_path / "made.bin")
+    assert store.get("made/x.bin") == data
+    assert list(store.list("made")) == ["made/x.bin"]
+    with pytest.raises(StorageError):
+        store.put_file("made/y.bin", tmp_path / "nothing.bin")
+    assert not store.exists("made/y.bin")
 
 
 def test_what_is_missing_is_missing(store: Store) -> None:
@@ -340,6 +353,22 @@ def test_a_refusal_is_settled_by_what_is_stored(
     monkeypatch.setattr(client, "pipe_file", refused_once)
     assert store.create("after-conflict", b"1"), "nothing is stored: another try is safe"
     assert store.get("after-conflict") == b"1"
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, PermissionError, TimeoutError, OSError, ValueError])
+def test_a_traceback_does_not_repeat_a_signed_link(kind: type[Exception], monkeypatch) -> None:
+    """As `--debug` prints it: with all that an exception was raised from."""
+    link = "https://host.example/m.csv?X-Amz-Signature=hush-hush"
+
+    def refused(*_: object) -> bytes:
+        raise kind(f"GET {link} went wrong")
+
+    monkeypatch.setattr("pipeline.storage.fetch", refused)
+    with pytest.raises(StorageError) as caught:
+        storage.open_uri(link)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "host.example/m.csv" in told
+    assert "hush-hush" not in told
 
 
 def test_an_unreachable_store_is_one_line_without_secrets(monkeypatch, s3_endpoint, fresh_clients) -> None:

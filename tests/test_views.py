@@ -10,7 +10,7 @@ from test_beforehand import Whole, whole
 
 from pipeline.metrics.aggregate import summarise
 from pipeline.results import read_results
-from pipeline.views import print_results, print_status, print_summary
+from pipeline.views import print_results, print_status, print_summary, results_table
 
 __all__ = ["whole"]  # the fixture: a run of a good and a bad row
 
@@ -50,6 +50,24 @@ def test_results_on_a_terminal_are_a_table(whole: Whole) -> None:
     text = "\n".join(printed(shown))
     assert "uri_not_found" in text
     assert "good" not in text
+
+
+def test_ground_truths_are_shown_where_there_are_some(whole: Whole) -> None:
+    [good, *_] = rows = read_results(whole.run.uri).to_pylist()
+    without = console()
+    print_summary(without, summarise(rows), whole.run.uri)
+    without.print(results_table(rows))
+    assert not [line for line in printed(without) if line.startswith("to ground truth")]
+    assert "sim gt" not in "\n".join(printed(without))
+    good |= {"ground_truth_audio": "said.flac", "similarity_ground_truth": 0.625}
+    shown = console()
+    print_summary(shown, summarise(rows), whole.run.uri)
+    [line] = [line for line in printed(shown) if line.startswith("to ground truth")]
+    assert "0.625 mean (1 rows; " in line
+    shown.print(results_table(rows))
+    table = "\n".join(printed(shown))
+    assert "sim gt" in table
+    assert "0.62" in table
 
 
 def test_the_summary_says_why_scores_are_missing(whole: Whole) -> None:

@@ -22,7 +22,7 @@ __all__ = ["Codec", "CodecInfo", "codec_info", "load_codec"]
 
 
 def load_codec(spec: str, revision: str | None = None, device: str = "cpu", dtype: Any = None) -> Codec:
-    """The codec named by `standin`, a local folder or a hub id (which needs a pinned `revision`).
+    """The codec named by `mini`, `standin`, a local folder or a hub id (which needs a pinned `revision`).
 
     A folder that holds a model with its codec in `codec/` stands for that codec. `dtype` is a
     torch.dtype, float32 if None. Raises CheckpointError.

@@ -75,7 +75,7 @@ class PromptFormat:
         semantic: SemanticMode = "auto",
         max_positions: int | None = None,
     ) -> PromptFormat:
-        """The format of `standin`, a local folder or a hub id. Raises CheckpointError.
+        """The format of `mini`, `standin`, a local folder or a hub id. Raises CheckpointError.
 
         `max_positions` is what an engine's slot holds, where that is less than the model reads.
         """

@@ -54,7 +54,7 @@ def load_checkpoint(
     style: PromptStyle = "document",
     max_positions: int | None = None,
 ) -> Checkpoint:
-    """Load `standin`, a local folder or a hub id (pinned `revision`) from safetensors weights.
+    """Load `mini`, `standin`, a local folder or a hub id (pinned `revision`) from safetensors weights.
 
     `dtype` is a torch.dtype or `auto`: the checkpoint's own on a GPU, float32 on a CPU, where half
     precision is slower. `max_positions` bounds prompt and frames of a row. Raises CheckpointError, also for

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine.embedded import MINI, STANDIN, embedded_folder
 from pipeline.errors import CheckpointError
 
-STANDIN = "standin"
 _ID_DIGITS = 12
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -33,22 +33,20 @@ class ModelFiles:
 def locate(
     spec: str, revision: str | None = None, *, subfolder: str | None = None, weights: bool = True
 ) -> ModelFiles:
-    """The files of `standin`, a local folder or a hub id; with `weights=False` only configs are fetched.
+    """The files of `mini`, `standin`, a local folder or a hub id; `weights=False` fetches configs only.
 
     `subfolder` is used where it holds a `config.json`. The revision of a local folder is a sha256 over
     its configs, tokenizer and weights; a hub id must come with a pinned revision, and its commit hash is
     the id. Raises CheckpointError: not found, not pinned, or a folder that is not at `revision`.
     """
-    if spec == STANDIN:
-        from pipeline.engine.standin import standin_folder
-
-        return _local(standin_folder(), revision, subfolder)
+    if (embedded := embedded_folder(spec)) is not None:
+        return _local(embedded, revision, subfolder)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _local(path, revision, subfolder)
     if not _HUB_ID.fullmatch(spec):
         raise CheckpointError(
-            f"no such checkpoint: {spec} is neither 'standin', a folder nor a hub id (owner/name)"
+            f"no such checkpoint: {spec} is neither {MINI!r}, {STANDIN!r}, a folder nor a hub id (owner/name)"
         )
     if revision is None:
         raise CheckpointError(

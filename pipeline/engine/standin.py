@@ -15,8 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-NAME = "voicemill-standin-random"
-NOTE = "random weights stand in for a trained model: the audio is noise and no score means anything"
+from pipeline.engine.embedded import NOTES
+from pipeline.engine.embedded import STANDIN_NAME as NAME
+
 _SEED = 20_250_804
 _RECIPE = 1  # count up when anything below changes what is built
 
@@ -62,7 +63,7 @@ def standin_folder() -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".standin-", dir=cache))
     try:
-        build_random_checkpoint(building, seed=_SEED, name=NAME, note=NOTE)
+        build_random_checkpoint(building, seed=_SEED, name=NAME, note=NOTES[NAME])
         building.rename(folder)
     except OSError:
         if not folder.is_dir():

@@ -10,12 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.metrics.breakdown import Breakdown, Row, State
+from pipeline.metrics.breakdown import SIMILARITIES, Breakdown, Row, State, is_compared
 from pipeline.metrics.intervals import RESAMPLES
 from pipeline.metrics.normalizers import NORMALIZERS, Unit, normalizer_for
 
 JsonDict = dict[str, Any]
-_EVALUATOR_OF = {"wer": "transcriber", "cer": "transcriber", "similarity": "speaker_encoder"}
+_EVALUATOR_OF = {"wer": "transcriber", "cer": "transcriber"} | dict.fromkeys(SIMILARITIES, "speaker_encoder")
 _RATE_OF: dict[Unit, str] = {"word": "wer", "char": "cer"}
 _SEEN = ("transcriber", "speaker_encoder", "normalizer", "protocol")
 
@@ -28,7 +28,8 @@ def summarise(rows: Iterable[Row], *, resamples: int = RESAMPLES) -> JsonDict:
     of rows judged by words, `cer` of rows judged by characters, `cer_of_word_rows` what its name says. Rates
     and similarities are fractions over the `ok` rows that have one, None where no row has, with 95 %
     intervals by a bootstrap of whole voices. `with_failures` counts a failed row as all deletions (rate 1,
-    similarity 0), a rejected one by its best take, as failed if that has no score. `by_language` and
+    similarity 0), a rejected one by its best take, as failed if that has no score. `similarity_ground_truth`
+    is of the rows that name a ground truth. `by_language` and
     `worst_voices` are empty where there is only one. `audio_seconds` is of the `ok` rows.
 
     Memory: about 50 bytes a row, as much again at the end, and a few hundred for each distinct voice.
@@ -57,7 +58,7 @@ def summarise(rows: Iterable[Row], *, resamples: int = RESAMPLES) -> JsonDict:
             if row[name] is not None:
                 values[row[name]] += 1
         scored += row["wer"] is not None or row["cer"] is not None
-        for metric in (_RATE_OF[unit], "similarity"):
+        for metric in (_RATE_OF[unit], *(name for name in SIMILARITIES if is_compared(row, name))):
             if row[metric] is None:
                 unscored[metric][_why_unscored(row, metric)] += 1
     return {
@@ -84,9 +85,10 @@ def unit_of(row: Row) -> Unit:
 def _why_unscored(row: Mapping[str, Any], metric: str) -> str:
     if row[_EVALUATOR_OF[metric]] == "none":
         return f"evaluation.{_EVALUATOR_OF[metric]} is none"
-    hearing, _, comparing = f"; {row['unscored_reason'] or ''}".partition("; similarity: ")
-    if metric == "similarity":
-        return comparing or "unknown"
+    rest, _, truth = f"; {row['unscored_reason'] or ''}".partition("; ground truth: ")
+    hearing, _, comparing = rest.partition("; similarity: ")
+    if metric in SIMILARITIES:
+        return (comparing if metric == "similarity" else truth) or "unknown"
     if row["hypothesis"] is not None:
         return "the normalised text is empty"
     return hearing.removeprefix("; ") or "unknown"

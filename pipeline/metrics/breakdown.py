@@ -23,6 +23,7 @@ Row = Mapping[str, Any]
 State = Literal["ok", "rejected", "failed"]
 WORST_VOICES = 10
 _UNITS: dict[Unit, tuple[str, str]] = {"word": ("wer", "words"), "char": ("cer", "chars")}
+SIMILARITIES = ("similarity", "similarity_ground_truth")
 
 
 class _Names:
@@ -72,10 +73,10 @@ class Breakdown:
     def __init__(self) -> None:
         self._primary: dict[Unit, RateColumns] = {"word": RateColumns(), "char": RateColumns()}
         self._chars_of_words = RateColumns()
-        self._similarities = _Similarities()
+        self._similarities = {name: _Similarities() for name in SIMILARITIES}
         self._voices, self._languages = _Names(), _Names()
         self._shown: list[str] = []  # what people call the voice of that number
-        self._unscored_ok = {"word": 0, "char": 0, "similarity": 0}
+        self._unscored_ok = dict.fromkeys((*_UNITS, *SIMILARITIES), 0)
 
     def add(self, row: Row, unit: Unit, state: State) -> None:
         voice = self._voice(row)
@@ -83,13 +84,18 @@ class Breakdown:
         self._add_rate(row, unit, state, voice, language)
         if unit == "word" and state == "ok" and row.get("cer") is not None:
             self._chars_of_words.add(*_counts(row, "char"), voice, language, accepted=True)
-        similarity = row.get("similarity")
+        for name in SIMILARITIES:
+            if is_compared(row, name):
+                self._add_similarity(row, name, state, voice, language)
+
+    def _add_similarity(self, row: Row, name: str, state: State, voice: int, language: int) -> None:
+        similarity = row.get(name)
         if state == "failed" or (state == "rejected" and similarity is None):
             similarity = 0.0
         if similarity is not None:
-            self._similarities.add(similarity, voice, language, state == "ok")
+            self._similarities[name].add(similarity, voice, language, state == "ok")
         else:
-            self._unscored_ok["similarity"] += 1
+            self._unscored_ok[name] += 1
 
     def _voice(self, row: Row) -> int:
         audio, speaker = row.get("prompt_audio") or "", row.get("speaker") or ""
@@ -109,7 +115,7 @@ class Breakdown:
             columns.add(asked, asked, voice, language, accepted=False)
 
     def summary(self, resamples: int) -> JsonDict:
-        """wer, cer, cer_of_word_rows, similarity, by_language, worst_voices; see `aggregate.summarise`."""
+        """wer, cer, cer_of_word_rows, SIMILARITIES, by_language, worst_voices; see `aggregate.summarise`."""
         rates = {
             _UNITS[unit][0]: _rates(columns, _UNITS[unit][1], self._unscored_ok[unit] > 0, resamples)
             for unit, columns in self._primary.items()
@@ -117,15 +123,15 @@ class Breakdown:
         return {
             **rates,
             "cer_of_word_rows": _described(self._chars_of_words.accepted(), "chars", resamples),
-            "similarity": self._similarity(resamples),
+            **{name: self._similarity(name, resamples) for name in SIMILARITIES},
             "by_language": self._by_language(),
             "worst_voices": self._worst_voices(),
         }
 
-    def _similarity(self, resamples: int) -> JsonDict:
-        plain = self._similarities.table(accepted_only=True)
-        every = self._similarities.table(accepted_only=False)
-        if not len(plain) and self._unscored_ok["similarity"]:
+    def _similarity(self, name: str, resamples: int) -> JsonDict:
+        plain = self._similarities[name].table(accepted_only=True)
+        every = self._similarities[name].table(accepted_only=False)
+        if not len(plain) and self._unscored_ok[name]:
             every = plain  # nobody compared voices: failures alone would make a mean of 0
         found = mean_of(plain.rates, plain.voices, resamples=resamples)
         same = len(every) == len(plain)
@@ -164,7 +170,7 @@ class Breakdown:
 
     def _groups(self, key: Literal["voices", "languages"]) -> dict[tuple[Unit, int], JsonDict]:
         """Rows, rates and mean similarity of every language or voice, unit by unit."""
-        alike = self._similarities.table(accepted_only=True)
+        alike = self._similarities["similarity"].table(accepted_only=True)
         similarity = means_by(alike, _key(alike, key))
         groups: dict[tuple[Unit, int], JsonDict] = {}
         for unit, columns in self._primary.items():
@@ -182,6 +188,11 @@ class Breakdown:
                     "similarity": similarity[number][1] if number in similarity else None,
                 }
         return groups
+
+
+def is_compared(row: Row, similarity: str) -> bool:
+    """Whether a row of the run is to have that column: few manifests name ground truths."""
+    return similarity == "similarity" or row.get("ground_truth_audio") is not None
 
 
 def _rates(columns: RateColumns, units: str, some_unscored: bool, resamples: int) -> JsonDict:

@@ -9,7 +9,9 @@ function scoreOf(row) {
   if (row.rate === undefined) put(box, make("p", "big", "\u2013"));
   else put(box, put(make("p", `big ${grade(row.rate)}`, percent(row.rate)), make("small", "", ` ${metric(row)}`)));
   const fact = (name, value) => value && put(make("p"), `${name} `, make("b", "", value));
-  put(box, fact("similarity", row.sim !== undefined && row.sim.toFixed(2)), fact("length", row.s !== undefined && `${row.s.toFixed(1)} s`));
+  put(box, fact("similarity", row.sim !== undefined && row.sim.toFixed(2)),
+    fact("to ground truth", row.simTruth !== undefined && row.simTruth.toFixed(2)),
+    fact("length", row.s !== undefined && `${row.s.toFixed(1)} s`));
   const before = row.before;
   const add = (name, was, delta, better, shown) => {
     const line = put(fact(name, was), " ");

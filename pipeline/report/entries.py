@@ -41,6 +41,7 @@ def entry_of(row: Row) -> Entry:
         "unit": unit_of(row),
         "rate": rate,
         "sim": similarity_of(row),
+        "simTruth": similarity_of(row, "similarity_ground_truth"),
         "s": row["duration_s"],
         "voice": voice_name(row),
         "lang": row["language"],

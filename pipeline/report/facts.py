@@ -8,8 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.engine.standin import NAME as STANDIN_NAME
-from pipeline.engine.standin import NOTE as STANDIN_NOTE
+from pipeline.engine.embedded import note_of
 from pipeline.metrics.aggregate import JsonDict, summarise, unit_of
 from pipeline.progress import duration
 from pipeline.records import Row
@@ -59,7 +58,10 @@ def tiles(rows: Sequence[Row], identity: dict[str, Any]) -> list[Tile]:
         found.append(_rate("Word error rate", "WER", "word", rows, everything, both))
     if chars:
         found.append(_rate("Character error rate", "CER", "char", rows, everything, both))
-    found.append(_similarity(rows, everything))
+    found.append(_similarity("Speaker similarity", "similarity", "the reference", rows, everything))
+    if any(row.get("ground_truth_audio") is not None for row in rows):
+        name = "Similarity to the ground truth"
+        found.append(_similarity(name, "similarity_ground_truth", "the ground truth", rows, everything))
     return found
 
 
@@ -107,16 +109,17 @@ def _rate(name: str, short: str, unit: str, rows: Sequence[Row], summary: JsonDi
     )
 
 
-def _similarity(rows: Sequence[Row], summary: JsonDict) -> Tile:
-    mean = summary["similarity"]["mean"]
-    values = [value for row in rows if is_ok(row) for value in [similarity_of(row)] if value is not None]
-    details = [f"mean cosine to the reference, {many(len(values), 'row')}"]
-    if (ends := summary["similarity"]["interval"]) is not None:
+def _similarity(name: str, column: str, to: str, rows: Sequence[Row], summary: JsonDict) -> Tile:
+    mean, ends = summary[column]["mean"], summary[column]["interval"]
+    found = [similarity_of(row, column) for row in rows if is_ok(row)]
+    values = [value for value in found if value is not None]
+    details = [f"mean cosine to {to}, {many(len(values), 'row')}"]
+    if ends is not None:
         details.append(f"95\u202f% interval of the mean {ends[0]:.3f} to {ends[1]:.3f}, by voice")
     return Tile(
-        "Speaker similarity",
+        name,
         "\u2013" if mean is None else f"{mean:.3f}",
-        [*details, *_missing(summary, "similarity")],
+        [*details, *_missing(summary, column)],
         _made_by(summary, ("compared by", "speaker_encoders"), ("protocol", "protocols")),
         any(name.startswith(_DEMO) for name in summary["speaker_encoders"]),
         histogram.picture(values, 0.0, 1.0, 20, "Similarity", lambda x: f"{x:.2f}"),
@@ -205,8 +208,8 @@ def notes(
     rows: Sequence[Row], identity: dict[str, Any], whole: bool, planned: int, tiles: Sequence[Tile]
 ) -> list[str]:
     found = []
-    if identity["model"].startswith(STANDIN_NAME):
-        found.append(f"{STANDIN_NOTE[0].upper()}{STANDIN_NOTE[1:]}.")
+    if (note := note_of(identity["model"])) is not None:
+        found.append(f"{note[0].upper()}{note[1:]}.")
     if not whole:
         found.append(
             f"This run is not whole: {len(rows):,} of {planned:,} planned rows are committed, "

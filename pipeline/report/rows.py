@@ -23,8 +23,8 @@ def rate_of(row: Row) -> float | None:
     return rate if rate is not None and math.isfinite(rate) else None
 
 
-def similarity_of(row: Row) -> float | None:
-    similarity: float | None = row["similarity"]
+def similarity_of(row: Row, column: str = "similarity") -> float | None:
+    similarity: float | None = row.get(column)
     return similarity if similarity is not None and math.isfinite(similarity) else None
 
 

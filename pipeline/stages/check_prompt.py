@@ -1,7 +1,8 @@
-"""Reference audio, as bytes -> its measurements and what is wrong with it."""
+"""Reference or ground-truth audio, as bytes -> its measurements and what is wrong with it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,16 @@ class PromptLimits:
     min_rms_dbfs: float = -60.0
     min_frame_dbfs: float = -50.0
     max_clipped_fraction: float = 0.01
+
+
+# A ground truth is compared with, not spoken after: it must be readable, and may be quiet, clipped or short.
+GROUND_TRUTH_LIMITS = PromptLimits(
+    min_duration_s=0.0,
+    max_duration_s=600.0,  # as long as the longest row
+    min_rms_dbfs=-math.inf,
+    min_frame_dbfs=-math.inf,
+    max_clipped_fraction=1.0,
+)
 
 
 @dataclass(frozen=True, slots=True)

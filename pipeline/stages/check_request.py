@@ -30,7 +30,13 @@ MAX_TOP_K = 2**31 - 1  # the column is an int32
 MAX_TEMPERATURE = 5.0
 MAX_DURATION_S = 600.0
 # manifest field -> REQUEST column, where they differ
-_COLUMNS = {"ref": "prompt_audio", "ref_text": "prompt_text", "text": "target_text", "audio": "audio_uri"}
+_COLUMNS = {
+    "ref": "prompt_audio",
+    "ref_text": "prompt_text",
+    "text": "target_text",
+    "audio": "audio_uri",
+    "ground_truth": "ground_truth_audio",
+}
 _TEXT_FIELDS = ("text", "ref_text", "scene", "speaker")
 _MAX_TAG_CHARS = 35  # what RFC 5646 asks readers to have room for
 _MAX_URI_CHARS = 4096
@@ -145,7 +151,7 @@ class RequestChecker:
                 what = f"language {_shown(value)} is not a BCP 47 tag"
                 raise RowError("bad_language", f"{what}; write one such as en, en-GB or zh")
             return tag
-        if name in ("ref", "audio"):
+        if name in ("ref", "audio", "ground_truth"):
             return _checked_uri(name, value.strip())
         return normalize_text(value) if name in _TEXT_FIELDS else value.strip()
 

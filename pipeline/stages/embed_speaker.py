@@ -1,4 +1,4 @@
-"""audio -> similarity to the reference voice, of the clip and of its least similar window."""
+"""audio -> similarity to the reference voice and to the ground truth, and of its least similar window."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.audio import WHISPER_SAMPLE_RATE, Waveform, decode_audio, resample
 from pipeline.evaluators.base import SpeakerEmbedding, SpeakerEncoder
@@ -15,6 +16,7 @@ from pipeline.records import Row
 from pipeline.stages.each_row import each_batch
 
 STAGE = "embed_speaker"
+Vector = npt.NDArray[np.float32]
 
 
 def embed_speaker(rows: Sequence[Row], encoder: SpeakerEncoder) -> list[Row]:
@@ -36,17 +38,25 @@ def _clip_and_windows(row: Row) -> list[Waveform]:
 
 def _merge(row: Row, embeddings: list[SpeakerEmbedding]) -> Row:
     clip, *parts = embeddings
-    if row["prompt_embedding"] is None:
-        return row | _unscored(row, "similarity: no speaker embedding of the reference")
-    if clip.vector is None:
-        return row | _unscored(row, f"similarity: {clip.unscored_reason}")
-    reference = np.asarray(row["prompt_embedding"], np.float32)
-    return row | {
-        "similarity": cosine(reference, clip.vector),
-        "similarity_window_min": lowest_similarity(reference, [part.vector for part in parts]),
-    }
+    reference = _vector(row["prompt_embedding"])
+    row = row | _compared(row, "similarity", "similarity", reference, clip)
+    if row["similarity"] is not None and reference is not None:
+        row["similarity_window_min"] = lowest_similarity(reference, [part.vector for part in parts])
+    if row.get("ground_truth_id") is None:
+        return row
+    ground_truth = _vector(row.get("ground_truth_embedding"))
+    return row | _compared(row, "similarity_ground_truth", "ground truth", ground_truth, clip)
 
 
-def _unscored(row: Row, reason: str) -> Row:
-    reasons = [row.get("unscored_reason"), reason]
-    return {"similarity": None, "unscored_reason": "; ".join(r for r in reasons if r)}
+def _compared(row: Row, column: str, about: str, voice: Vector | None, clip: SpeakerEmbedding) -> Row:
+    """`column`, or why it is null behind what the row says already."""
+    if voice is not None and clip.vector is not None:
+        return {column: cosine(voice, clip.vector)}
+    of = "it" if about == "ground truth" else "the reference"
+    reason = f"no speaker embedding of {of}" if voice is None else clip.unscored_reason
+    reasons = [row.get("unscored_reason"), f"{about}: {reason}"]
+    return {column: None, "unscored_reason": "; ".join(r for r in reasons if r)}
+
+
+def _vector(embedding: Sequence[float] | None) -> Vector | None:
+    return None if embedding is None else np.asarray(embedding, np.float32)

@@ -1,4 +1,4 @@
-"""prompt_audio URI -> the bytes of the reference and what identifies them."""
+"""URI of a reference or a ground truth -> its bytes and what identifies them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pipeline.errors import RowError
 from pipeline.sources import read_source
 from pipeline.uri_rules import PUBLIC_ONLY, UriRules
 from pipeline.uris import shown
+
+# Of a ground truth, which is a voice to compare with: no model speaks after it, whatever it says.
+NO_TRANSCRIPT = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 
 from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.engine.frame_budget import max_new_frames
-from pipeline.records import ChatMLSample, Row, SpeakerPrompt, array_of, bytes_of, request_of
+from pipeline.records import ChatMLSample, Row, array_of, bytes_of, request_of
 from pipeline.stages.each_row import each_row
-from pipeline.stages.encode_prompt import voice_columns
+from pipeline.stages.encode_prompt import PromptLookup, voice_lookup
 
 STAGE = "pack_sample"
-PromptLookup = Callable[[str], SpeakerPrompt]
 
 
 def pack_samples(
     rows: Sequence[Row], prompt_format: PromptFormat, frame_rate: float, prompt_of: PromptLookup
 ) -> list[Row]:
-    """`prompt_of` raises the RowError that encoding the voice ended with."""
-
-    @cache
-    def voice(prompt_id: str) -> tuple[SpeakerPrompt, Row]:
-        prompt = prompt_of(prompt_id)
-        return prompt, voice_columns(prompt)
+    """`prompt_of` raises the RowError that encoding the voice, or the ground truth, ended with."""
+    voice_of = voice_lookup(prompt_of)
 
     def pack(row: Row) -> Row:
-        prompt, columns = voice(row["prompt_id"])
+        prompt = prompt_of(row["prompt_id"])
         budget = max_new_frames(
             row["target_text"], row["language"], frame_rate, max_duration_s=row["max_duration_s"]
         )
         sample = prompt_format.pack(request_of(row), prompt, max_new_frames=budget)
         heard = prompt.prompt_text if row["prompt_text"] is None else None
-        return row | {"prompt_text_heard": heard} | columns | sample_columns(sample)
+        return row | {"prompt_text_heard": heard} | voice_of(row) | sample_columns(sample)
 
     return each_row(rows, STAGE, pack)
 

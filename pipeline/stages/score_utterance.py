@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 from pipeline.metrics.error_rates import char_errors, error_rate, word_errors
@@ -53,8 +54,17 @@ def _errors(row: Row, normalizer: Normalizer) -> Row:
         "cer_deletions": chars.deletions,
         "cer_insertions": chars.insertions,
         "cer_reference_chars": chars.reference_length,
+        "target_text_normalized": reference,
+        "hypothesis_normalized": hypothesis,
         "prompt_echo_wer": _prompt_echo(_prompt_text(row), hypothesis, normalizer),
+        "compression_ratio": _compression_ratio(row["hypothesis"]),
     }
+
+
+def _compression_ratio(text: str) -> float | None:
+    """As in openai-whisper's utils.py, of the whole text; None where there is none."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else None
 
 
 def _prompt_echo(prompt_text: str, hypothesis: str, normalizer: Normalizer) -> float | None:

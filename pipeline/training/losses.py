@@ -94,8 +94,9 @@ class TrainedModel(nn.Module):
         logits = self.model.audio_lm_head(hidden[batch.audio_positions])
         config = self.model.config
         logits = logits.view(-1, config.num_codebooks, config.codebook_size).float()
-        for k in range(config.num_codebooks):
-            losses[f"audio_{k}"] = cross_entropy(logits[:, k], batch.audio_labels[:, k])
+        # taken apart at once: the gradient of each slice would be a tensor of zeros of the whole size
+        for k, (told, label) in enumerate(zip(logits.unbind(1), batch.audio_labels.unbind(1), strict=True)):
+            losses[f"audio_{k}"] = cross_entropy(told, label)
         return losses
 
     @staticmethod

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine.embedded import MINI_NAME as NAME
 from pipeline.engine.standin import SPECIAL_TOKENS, save_tokenizer
 from pipeline.training.spelling import IPA, RULES_FILE, phone_normalizers, read_rules
 
-NAME = "voicemill-mini"
 NUM_CODES = 1024  # of a codebook; BOS and EOS of the stream follow
 _FRAME = (
     r"\Asystem\z",
@@ -56,17 +56,17 @@ def mini_tokenizer() -> Any:
 
 
 def mini_config(tokenizer: Any, num_codebooks: int) -> Any:
-    """The `HiggsAudioV2Config` of voicemill-mini: 8 M parameters and 0.5 M for each codebook."""
+    """The `HiggsAudioV2Config` of voicemill-mini: 6 M parameters and 0.4 M for each codebook."""
     from transformers import HiggsAudioV2Config
 
     return HiggsAudioV2Config(
         vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=256,
-        intermediate_size=768,
+        hidden_size=192,
+        intermediate_size=640,
         num_hidden_layers=6,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=64,
+        head_dim=48,
         max_position_embeddings=2048,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         num_codebooks=num_codebooks,

@@ -39,13 +39,18 @@ LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """What is trained where. `positions` is a batch's size on each of the workers."""
+    """What is trained where. `positions` is a batch's size on each of the workers.
+
+    With `guided`, the training of `init` goes on as it began: shown where to read and what to say next, and
+    with wrong history. From nothing it always is.
+    """
 
     samples: Path  # train/*.parquet and valid/*.parquet
     folder: Path
     num_codebooks: int = 4
     init: str | None = None
     init_revision: str | None = None
+    guided: bool = False
     lora_rank: int = 0
     positions: int = 4000
     max_targets: int = 10
@@ -96,7 +101,13 @@ def new_trainee(run: ModelRun, seed: int, *, phones: bool | None = None) -> Trai
     torch.manual_seed(seed)
     if run.init is not None:
         checkpoint = load_checkpoint(run.init, run.init_revision, run.device, torch.float32)
-        module = TrainedModel(checkpoint.model, checkpoint.semantic, prompt_format.special.audio)
+        module = TrainedModel(
+            checkpoint.model,
+            checkpoint.semantic,
+            prompt_format.special.audio,
+            phones=run.guided and tell_phones(run.samples / "train"),
+            wrong_history=WRONG_HISTORY if run.guided else 0.0,
+        )
         adapted = _add_lora(module, run.lora_rank) if run.lora_rank else None
         return Trainee(module.to(run.device).train(), prompt_format, adapted)
     if run.lora_rank:
@@ -123,12 +134,12 @@ def _add_lora(module: TrainedModel, rank: int) -> Any:
     return get_peft_model(module.model, config)
 
 
-def loss_weights(module: TrainedModel, *, train_from_nothing: bool) -> dict[str, float]:
-    """What is trained on; a checkpoint that is to be fine-tuned has its own way of reading."""
+def loss_weights(module: TrainedModel, *, guided: bool) -> dict[str, float]:
+    """What is trained on; one that is not `guided` has its own way of reading."""
     codebooks = module.model.config.num_codebooks
     weights = {f"audio_{k}": OTHER_CODEBOOKS_WEIGHT for k in range(codebooks)}
     weights["audio_0"] = FIRST_CODEBOOK_WEIGHT
-    if train_from_nothing:
+    if guided:
         weights["reading"] = READING_WEIGHT
     if module.phone_head is not None:
         weights["phones"] = PHONES_WEIGHT

@@ -111,13 +111,14 @@ def model_card(
         "## Measured\n\n"
         "WER and CER by pocketsphinx (its own errors on the teacher's speech are part of them), similarity "
         "by Resemblyzer; sentences and speakers were not in training. `identified`: the right voice is the "
-        "nearest of all that are compared. `labels` is the codec alone.\n\n"
+        "nearest of all that are compared.\n\n"
         + _evaluations(evaluations)
         + ("\n\n" + _table(["", ""], [[k, v] for k, v in facts.items()]) if facts else ""),
         "## Limits\n\n"
-        "English only. The voices are warps of three recorded people, spoken by a 2000s synthesiser; other "
-        "people's voices are approximated by them. Sentences much longer than 70 characters and references "
-        "longer than five seconds were not in training.",
+        "English only: the tokenizer turns letters into phones by rules, and other scripts into bytes that "
+        "the model has never heard. The voices are warps of three recorded people, spoken by a 2000s "
+        "synthesiser; other people's voices are approximated by them. Sentences much longer than 70 "
+        "characters and references longer than five seconds were not in training.",
         "## Licence\n\nApache-2.0, as the code. The teacher is Debian's flite with its voices slt, rms and "
         "awb (CMU ARCTIC), which may be used without restriction; the training text is from Debian packages.",
     ]
@@ -137,6 +138,8 @@ _COLUMNS = {
 _ABLATED = {
     "none": "the model",
     "labels": "the codec alone",
+    "teacher": "the teacher itself",
+    "codec": "the codec alone",
     "no_semantic": "without the semantic pathway",
     "no_codes": "without the reference's codes",
     "other_codes": "with another voice's codes",

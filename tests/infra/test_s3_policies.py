@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from test_withdrawal import run_of
 
 from pipeline.commit import ShardLog
 from pipeline.destination import open_run_folder
@@ -21,9 +22,10 @@ from pipeline.errors import StorageError
 from pipeline.garbage import collect_garbage
 from pipeline.lease import Lease
 from pipeline.storage import open_store
+from pipeline.withdrawal import find_withdrawn, remove_withdrawn
 
 FOLDER = Path(__file__).parents[2] / "infra" / "s3"
-ROLES = ("input-reader", "run-writer", "garbage-collector")
+ROLES = ("input-reader", "run-writer", "garbage-collector", "withdrawer")
 RUN = "voicemill-runs/runs/night/2026-11-22"
 CREATE_ONCE = {"s3:if-none-match": "*"}
 
@@ -104,6 +106,7 @@ CASES = [
             ("audio/u1.flac", False),
             ("data/00000/x.parquet", True),  # the loser of two attempts
             ("takes/1/commit/00000.json", True),  # takes of a run that is whole
+            ("attempts/Speak/00000/shard/0", True),
             ("driver.json", True),
             ("_SUCCESS", True),  # the manifest has grown
             ("trial/0123", True),
@@ -117,11 +120,28 @@ CASES = [
     ("garbage-collector", "GetObject", f"{RUN}/commit/00000.json", {}, True),
     ("garbage-collector", "DeleteObject", f"{RUN}/data/00000/x.parquet", {}, True),
     ("garbage-collector", "DeleteObject", f"{RUN}/takes/1/samples/data/00000/x.parquet", {}, True),
+    ("garbage-collector", "DeleteObject", f"{RUN}/takes/1/attempts/Speak/00000/shard/0", {}, True),
     ("garbage-collector", "DeleteObject", f"{RUN}/commit/00000.json", {}, False),
     ("garbage-collector", "DeleteObject", f"{RUN}/plan/00000.parquet", {}, False),
     ("garbage-collector", "PutObject", f"{RUN}/data/00000/x.parquet", {}, False),
     ("garbage-collector", "PutObject", f"{RUN}/commit/00000.json", CREATE_ONCE, False),
     ("garbage-collector", "PutObject", f"{RUN}/trial/0123", CREATE_ONCE, True),
+    ("withdrawer", "PutObject", f"{RUN}/commit/00000.json", {}, True),
+    ("withdrawer", "PutObject", f"{RUN}/plan/00000.parquet", {}, False),
+    ("withdrawer", "PutObject", f"{RUN}/run.json", {}, False),
+    *(
+        ("withdrawer", "DeleteObject", f"{RUN}/{key}", {}, may)
+        for key, may in (
+            ("rejected/data/00000/x.parquet", True),
+            ("rejected/audio/u1.flac", True),
+            ("commit/00000.json", False),
+            ("plan/00000.parquet", False),
+            ("summary.json", False),
+            ("_SUCCESS", False),
+        )
+    ),
+    ("withdrawer", "DeleteObject", "voicemill-runs/runs/.prompt-cache/abc/def.parquet", {}, True),
+    ("withdrawer", "DeleteObject", "voicemill-inputs/voices/anna.flac", {}, False),
 ]
 
 
@@ -205,6 +225,8 @@ def test_the_pipeline_can_work_under_its_policy(as_role) -> None:
         store.put("summary.json", b"{}")
         assert log.mark_success({"rows": 2})
         store.delete("_SUCCESS")
+        store.put("attempts/Speak/00000/shard/0", b"")
+        store.delete("attempts/Speak/00000/shard/0")
     assert log.read_table(first).equals(table)
     for key in ("commit/00000.json", "plan/00000.parquet", "run.json", "summary.json"):
         with pytest.raises(StorageError):
@@ -217,3 +239,17 @@ def test_the_pipeline_can_work_under_its_policy(as_role) -> None:
         store.delete("commit/00000.json")
     with pytest.raises(StorageError):
         store.put("summary.json", b"forged")
+
+
+def test_a_withdrawal_needs_no_more_than_its_policy(as_role) -> None:
+    runs = f"s3://voicemill-runs/runs/{uuid.uuid4().hex[:8]}"
+    as_role("run-writer")
+    run_of(open_store(f"{runs}/night"), open_store(f"{runs}/.prompt-cache"))
+    as_role("withdrawer")
+    store, cache = open_store(f"{runs}/night"), open_store(f"{runs}/.prompt-cache")
+    with Lease(store, take_over=False, say=print):
+        assert len(remove_withdrawn(store, cache, frozenset({"c-2"})).shards) == 3
+        store.put("summary.json", b"{}")
+    assert not find_withdrawn(store, cache, frozenset({"c-2"})).shards
+    with pytest.raises(StorageError):
+        store.delete("plan/00000.parquet")

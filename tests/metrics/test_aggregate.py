@@ -49,6 +49,27 @@ def aggregates(summary):
     return {name: value for name, value in summary.items() if name not in ("intervals", "with_failures")}
 
 
+def test_ground_truths_by_hand():
+    truth = {"ground_truth_audio": "said.flac"}
+    reason = "English only; similarity: silent; ground truth: no speaker embedding of it"
+    summary = summary_of(
+        ok(0, 10, similarity=0.5, similarity_ground_truth=0.75, **truth),
+        ok(0, 10, similarity=0.5, similarity_ground_truth=0.25, prompt_id="q", **truth),
+        ok(0, 10, similarity=0.5),
+        ok(0, 10, unscored_reason=reason, wer=None, cer=None, **truth),
+        failed("load_prompt", "audio_empty", **truth),
+        failed("load_prompt", "audio_empty"),
+    )
+    found = summary["similarity_ground_truth"]
+    assert (found["rows"], found["mean"]) == (2, 0.5)
+    # one failed row names a ground truth: nothing alike; the row without one is no part of it
+    assert (found["with_failures"]["rows"], found["with_failures"]["mean"]) == (3, pytest.approx(1.0 / 3))
+    assert summary["similarity"]["rows"] == 3
+    assert summary["unscored_reasons"]["wer"] == {"English only": 1}
+    assert summary["unscored_reasons"]["similarity"] == {"silent": 1}
+    assert summary["unscored_reasons"]["similarity_ground_truth"] == {"no speaker embedding of it": 1}
+
+
 def test_by_hand():
     unheard = {
         "status": "ok",
@@ -78,6 +99,7 @@ def test_by_hand():
         "wer": {"English only": 1},
         "cer": {},  # no row is judged by characters
         "similarity": {"unknown": 2},  # the third row, and the one nobody heard
+        "similarity_ground_truth": {},  # no row names one
     }
     assert aggregates(summary["wer"]) == {
         "rows": 3,
@@ -160,6 +182,7 @@ def test_why_a_metric_is_missing():
         "wer": not_heard,
         "cer": {},
         "similarity": {"no voiced audio": 2, "evaluation.speaker_encoder is none": 1},
+        "similarity_ground_truth": {},
     }
     assert (summary["scored"], summary["unscored"]) == (1, 4)
 

@@ -72,6 +72,20 @@ def test_a_run_in_numbers(place: str) -> None:
     assert "The sound of every row is in this page" in text
 
 
+def test_ground_truths_have_a_number_of_their_own(tmp_path: Path) -> None:
+    truth = {"ground_truth_audio": "said.flac"}
+    rows = [
+        spoken(1, "a", "a", similarity=0.5, similarity_ground_truth=0.75, **truth),
+        spoken(2, "a", "a", similarity=0.5, similarity_ground_truth=0.25, **truth),
+        spoken(3, "a", "a", similarity=0.5),
+    ]
+    text = text_of(page_of(write_run(str(tmp_path / "run"), rows)))
+    assert "Similarity to the ground truth demo 0.500" in text
+    assert "mean cosine to the ground truth, 2 rows" in text
+    text = text_of(page_of(write_run(str(tmp_path / "without"), rows[2:])))
+    assert "Similarity to the ground truth" not in text
+
+
 def test_words_and_characters_are_never_averaged(tmp_path: Path) -> None:
     rows = [
         spoken(1, "a b c d", "a b c d"),

@@ -58,6 +58,7 @@ def test_a_full_row() -> None:
         "top_p": 1,
         "top_k": 50.0,
         "audio": "out/a.wav",
+        "ground_truth": " said/a.wav ",
     }
     assert request(row) == SynthesisRequest(
         row=1,
@@ -70,6 +71,7 @@ def test_a_full_row() -> None:
         scene="a quiet room",
         speaker="4",
         audio_uri="out/a.wav",
+        ground_truth_audio="said/a.wav",
         max_duration_s=12.5,
         temperature=0.7,
         top_p=1.0,
@@ -87,6 +89,9 @@ def test_a_full_row() -> None:
         ({"ref": "ftp://h/a.wav"}, "uri_scheme_not_allowed", "ftp"),
         ({"ref": "simplecache::s3://b/a.wav"}, "uri_scheme_not_allowed", "::"),
         ({"audio": "gopher://a"}, "uri_scheme_not_allowed", "gopher"),
+        ({"ground_truth": "gopher://a"}, "uri_scheme_not_allowed", "gopher"),
+        ({"ground_truth": "a\x07.wav"}, "bad_ground_truth", "control"),
+        ({"ground_truth": 7}, "bad_ground_truth", "int"),
         ({"text": None}, "empty_text", "'text' is empty"),
         ({"text": " \n\t\u3000"}, "empty_text", "'text' is empty"),
         ({"text": True}, "bad_text", "of type bool"),

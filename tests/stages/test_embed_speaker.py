@@ -74,6 +74,29 @@ def test_the_least_similar_window_and_one_call_for_all() -> None:
     assert "similarity_window_min" not in out[4]
 
 
+def test_the_ground_truth_is_compared_with_whatever_the_reference_is() -> None:
+    given = {"ground_truth_id": "g", "ground_truth_embedding": [1.0, 0.5]}
+    rows = [
+        spoken(1, 1.0, 9.0) | given,
+        spoken(2, 1.0, 9.0, embedding=None) | given,
+        spoken(3, 1.0, 9.0) | given | {"ground_truth_embedding": None},
+        spoken(4, 1.0, 9.0),
+        spoken(5, 0.0, 0.0) | given,
+    ]
+    rows[4]["audio"] = {"bytes": encode_flac(Waveform(np.zeros(RATE, np.float32), RATE))}
+    out = embed_speaker(rows, HearsLoudness())
+    quiet = (1 + 0.5 * 0.1) / np.sqrt((1 + 0.5**2) * (1 + 0.1**2))
+    assert out[0]["similarity_ground_truth"] == pytest.approx(quiet, abs=0.01)
+    assert out[0].get("unscored_reason") is None
+    assert out[1]["similarity"] is None
+    assert out[1]["similarity_ground_truth"] == out[0]["similarity_ground_truth"]
+    assert out[2]["similarity"] == out[0]["similarity"]
+    assert out[2]["similarity_ground_truth"] is None
+    assert out[2]["unscored_reason"] == "ground truth: no speaker embedding of it"
+    assert "similarity_ground_truth" not in out[3]
+    assert out[4]["unscored_reason"] == "similarity: silent; ground truth: silent"
+
+
 def test_windows_without_an_embedding_are_left_out() -> None:
     class DeafToWindows(HearsLoudness):
         def embed(self, waveforms: Sequence[Waveform]) -> list[SpeakerEmbedding]:

@@ -24,9 +24,9 @@ from pipeline.records import (
 )
 from pipeline.stages.decode_codes import decode_codes
 from pipeline.stages.embed_speaker import embed_speaker
-from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, voice_columns
+from pipeline.stages.encode_prompt import ReferenceClip, encode_prompts, voice_columns, voice_lookup
 from pipeline.stages.generate_codes import generate_codes
-from pipeline.stages.load_prompt import prompt_id
+from pipeline.stages.load_prompt import NO_TRANSCRIPT, prompt_id
 from pipeline.stages.pack_sample import pack_samples, sample_columns, sample_of
 from pipeline.stages.score_utterance import score_utterances
 from pipeline.stages.transcribe import transcribe
@@ -101,6 +101,31 @@ def test_a_voice_that_failed_fails_its_rows_and_no_other() -> None:
     assert rows[0]["prompt_embedding"] == [1.0, 1.0]
     assert rows[0]["failed_stage"] is None
     assert (rows[1]["failed_stage"], rows[1]["error_code"]) == ("pack_sample", "prompt_text_unknown")
+
+
+def test_the_ground_truth_travels_with_the_packed_sample_to_where_it_is_compared() -> None:
+    class Format:
+        def pack(self, request: object, prompt: object, *, max_new_frames: int) -> ChatMLSample:
+            return sample()
+
+    def prompt_of(prompt_id: str) -> SpeakerPrompt:
+        if prompt_id == "changed":
+            raise RowError("prompt_changed", "it is another file now")
+        vector = np.array([0.0, 1.0] if prompt_id == "g" else [1.0, 0.0], np.float32)
+        return SpeakerPrompt(prompt_id, "x", np.zeros((8, 1), np.uint16), np.zeros(1, np.int16), 1.0, vector)
+
+    rows = [planned(1, ground_truth_id="g"), planned(2), planned(3, ground_truth_id="changed")]
+    packed = pack_samples(rows, Format(), 25.0, prompt_of)  # type: ignore[arg-type]
+    assert packed[2]["error_code"] == "prompt_changed"
+    generated = to_table(to_table(packed, SAMPLE_ROW).to_pylist(), GENERATED_ROW).to_pylist()
+    said = encode_flac(Waveform(np.full(16_000, 0.1, np.float32), 16_000))
+    heard = embed_speaker(
+        [row | {"audio": {"bytes": said}} for row in generated[:2]], Embeds([3.0, 4.0], [3.0, 4.0])
+    )
+    results = to_table(heard, RESULT_ROW).to_pylist()
+    # (3, 4) is 5 long: 0.6 of the first axis, 0.8 of the second
+    assert [row["similarity"] for row in results] == [pytest.approx(0.6)] * 2
+    assert [row["similarity_ground_truth"] for row in results] == [pytest.approx(0.8), None]
 
 
 def test_what_the_transcriber_wrote_for_a_missing_ref_text_is_kept() -> None:
@@ -271,6 +296,21 @@ def test_a_voice_is_its_embedding_and_the_length_of_its_speech() -> None:
         "prompt_embedding": None,
         "prompt_speech_s": 0.0,
     }
+
+
+def test_of_a_ground_truth_the_embedding_is_kept_and_no_model_is_asked_for_more() -> None:
+    wave = Waveform(np.full(24_000, 0.1, np.float32), 24_000)
+    clips = [ReferenceClip("a", "given", "en", wave), ReferenceClip("g", NO_TRANSCRIPT, "en", wave)]
+    voice, truth = encode_prompts(clips, Tone(), Embeds([1.0], [2.0]), Hears())  # type: ignore[arg-type]
+    assert isinstance(voice, SpeakerPrompt)
+    assert isinstance(truth, SpeakerPrompt)
+    assert (voice.codes.shape, truth.codes.shape) == ((8, 25), (0, 0))
+    assert (len(voice.waveform), len(truth.waveform)) == (16_000, 0)
+    found = {"a": voice, "g": truth}
+    columns = voice_lookup(found.__getitem__)
+    assert columns({"prompt_id": "a", "ground_truth_id": "g"})["ground_truth_embedding"] == [2.0]
+    assert columns({"prompt_id": None, "ground_truth_id": "g"}) == {"ground_truth_embedding": [2.0]}
+    assert "ground_truth_embedding" not in columns({"prompt_id": "a"})
 
 
 def test_a_prompt_is_its_audio_and_its_transcript() -> None:

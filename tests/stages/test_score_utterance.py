@@ -39,6 +39,23 @@ def test_echo_is_the_error_rate_against_the_prompt(columns: Row, expected: float
     assert scored(**columns)["prompt_echo_wer"] == expected
 
 
+def test_the_texts_stand_as_they_were_compared() -> None:
+    made = scored(hypothesis="GOOD, evening!", target_text="Good  evening.")
+    assert (made["target_text_normalized"], made["hypothesis_normalized"]) == ("good evening", "good evening")
+    silent = scored()
+    assert (silent["target_text_normalized"], silent["hypothesis_normalized"]) == (None, None)
+
+
+def test_what_goes_round_in_circles_compresses_well() -> None:
+    """2.4 is the bound of Whisper's own decoder."""
+    looping = scored(hypothesis="thank you " * 30)["compression_ratio"]
+    assert looping > 10
+    assert scored(hypothesis="The ferry leaves the harbor at dawn.")["compression_ratio"] < 1.5
+    # 5 bytes, and 13 of zlib: header 2, a literal block's 7 with the text packed, checksum 4
+    assert scored(hypothesis="hello")["compression_ratio"] == pytest.approx(5 / 13)
+    assert scored(hypothesis="")["compression_ratio"] is None
+
+
 def test_pace_by_hand() -> None:
     # 12 characters in 1.5 of 2 s; the reference said 20 in 4 s: 0.125 over 0.2 s a character
     prompt = {"prompt_text": "abcde fghij klmno pqrst", "prompt_speech_s": 4.0}

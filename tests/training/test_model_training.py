@@ -56,7 +56,7 @@ def trained(run: ModelRun, settings: TrainSettings):
 
 
 def weights_of(run: ModelRun, trainee):
-    return loss_weights(trainee.module, train_from_nothing=run.init is None)
+    return loss_weights(trainee.module, guided=run.guided or run.init is None)
 
 
 def test_what_was_learned_by_heart_is_said_again(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""`voicemill withdraw`: what a run holds of voices whose consent was withdrawn, listed or removed."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.command_options import RunUri
+
+ConsentIds = Annotated[
+    list[str] | None, typer.Option("--consent-id", metavar="ID", help="Withdrawn; may be repeated.")
+]
+Revoked = Annotated[
+    str | None,
+    typer.Option("--revoked", metavar="LIST", help="File of withdrawn ids, one a line; a path or URI."),
+]
+Delete = Annotated[bool, typer.Option("--delete", help="Remove it, not only list it.")]
+
+
+def withdraw(
+    run_uri: RunUri, consent_id: ConsentIds = None, revoked: Revoked = None, delete: Delete = False
+) -> None:
+    """List, or with --delete remove, what a run and its prompt cache hold of withdrawn voices.
+
+    Rows fail with consent_revoked and lose sound, codes and embeddings. Only while nobody works on the run.
+
+    Example: `voicemill withdraw runs/demo --consent-id c-17 --delete`
+    """
+    from pipeline.beforehand import cache_uri
+    from pipeline.config import config_from_dict
+    from pipeline.lease import Lease
+    from pipeline.run import read_run
+    from pipeline.storage import open_store
+    from pipeline.views import say
+    from pipeline.withdrawal import find_withdrawn, remove_withdrawn
+
+    console = Console()
+    ids = withdrawn_ids(consent_id or [], revoked)
+    record = read_run(run_uri)
+    config = config_from_dict(record["settings"] | {"resources": record["resources"]})
+    store, cache = open_store(run_uri), open_store(cache_uri(run_uri, config))
+    if not delete:
+        found = find_withdrawn(store, cache, ids)
+    else:
+        with Lease(store, take_over=False, say=lambda line: say(console, line)):
+            found = remove_withdrawn(store, cache, ids)
+            _summarise_again(store)
+    for key, rows in found.shards.items():
+        say(console, f"{key}: {rows} rows")
+    for key in [*found.files, *(f"{cache.uri}/{key}" for key in found.voices)]:
+        say(console, key)
+    what = f"{sum(found.shards.values())} rows in {len(found.shards)} objects, {len(found.files)} files and "
+    what += f"{len(found.voices)} cached voices"
+    say(console, f"{what} {'removed' if delete else 'to remove: add --delete'}")
+    if found.shared:
+        say(console, f"{found.shared} voices stay in the cache: rows under other consents have them, too")
+    if found.unspoken:
+        say(
+            console,
+            f"{found.unspoken} rows are still to be spoken: start no run on them without consent.revoked",
+        )
+
+
+def withdrawn_ids(given: list[str], list_uri: str | None) -> frozenset[str]:
+    """As `same_id` writes them. Raises ConfigError for none, for what is no id, for an unreadable list."""
+    from pipeline.consent import ConsentRules, load_consent, same_id
+    from pipeline.errors import ConfigError
+
+    for each in given:
+        if (fault := ConsentRules(required=True).fault(each)) is not None:
+            raise ConfigError(f"--consent-id {each!r}: {fault.message}")
+    ids = frozenset(map(same_id, given)) | load_consent(False, list_uri).revoked
+    if not ids:
+        raise ConfigError("whose? name withdrawn ids with --consent-id, or a list with --revoked")
+    return ids
+
+
+def _summarise_again(store: Any) -> None:
+    """The summary of a run that is whole, without the rows that have gone."""
+    if store.exists("_SUCCESS"):
+        from pipeline.steps import summarise_run  # Ray: seconds to import
+
+        summary = summarise_run(store.uri)
+        store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
