@@ -3,7 +3,7 @@
 # install next year resolves to what was tested. Run it after `uv lock --upgrade && make test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-uv pip freeze --exclude-editable | python3 -c '
+"${UV:-uv}" pip freeze --exclude-editable | python3 -c '
 import re, sys
 pins = "".join(f"    \"{line.strip()}\",\n" for line in sys.stdin if "==" in line)
 text = open("pyproject.toml").read()

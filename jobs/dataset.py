@@ -1,0 +1,137 @@
+"""Data set synthesis: texts, voices and a plan to hours of accepted speech, in the formats people train from.
+
+    python -m jobs.dataset TEXTS --voices VOICES --plan PLAN.toml --out OUT [--format huggingface ...]
+
+The same as `voicemill synthesize`. The same command goes on from where it stopped; more hours in the plan add
+rows, all others stay.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from jobs.clone_voices import clone_voices
+from pipeline.command_options import run_alone
+from pipeline.config import RunConfig
+from pipeline.dataset.card import Card
+from pipeline.dataset.export import ExportReport, check_formats, export_dataset
+from pipeline.dataset.folder import DatasetFolder, open_dataset
+from pipeline.dataset.hours import first_limits, is_reached, next_limits
+from pipeline.dataset.licence import ModelLicence, licence_of, refuse_restricted
+from pipeline.dataset.plan import DatasetPlan
+from pipeline.dataset.source import Source, read_source
+from pipeline.dataset.survey import Survey, survey_run
+from pipeline.dataset.views import print_estimate, print_export, print_made
+from pipeline.run import read_run
+from pipeline.views import say
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of it. `reached`: whether there are the hours that the plan wants."""
+
+    survey: Survey | None
+    reached: bool
+    exports: tuple[ExportReport, ...] = ()
+
+
+def synthesize(
+    texts: str,
+    voices: str,
+    plan: DatasetPlan,
+    out: str,
+    config: RunConfig,
+    console: Console,
+    *,
+    formats: Sequence[str] = (),
+    estimate_only: bool = False,
+    take_over: bool = False,
+) -> Made:
+    """Raises what the run raises, and ConfigError, ManifestError for what can be known before it."""
+    check_formats(formats, plan)
+    licence = licence_of(config.model, plan.licence.model)
+    refuse_restricted(licence, plan.licence)
+    source = read_source(texts, voices, plan, config.check)
+    draws = source.first_rows()
+    print_estimate(console, source, draws)
+    if estimate_only:
+        return Made(None, reached=True)
+    folder = open_dataset(out, source.sampled_from)
+    survey = speak_until_enough(folder, source, config, console, take_over=take_over)
+    print_made(console, source, survey)
+    exports = export_all(folder, source, survey, licence, config, formats, console)
+    if not (reached := is_reached(plan, source.sampler.speakers, survey.speaker_s)):
+        say(
+            console,
+            "fewer hours than wanted: the gates take too much for plan.oversampling, or for the texts",
+        )
+    return Made(survey, reached, exports)
+
+
+def speak_until_enough(
+    folder: DatasetFolder, source: Source, config: RunConfig, console: Console, *, take_over: bool = False
+) -> Survey:
+    """Speaks the sample, then more of it as long as the gates have taken too much. Returns what there is."""
+    plan, sampler = source.plan, source.sampler
+    folder.append(sampler.draw(first_limits(plan, sampler.speakers), folder.taken()), plan)
+    while True:
+        # strict: the texts are checked, so a bad row is a bad voice, and all its hours would be missing
+        clone_voices(
+            folder.manifest_uri,
+            folder.run_uri,
+            config,
+            console,
+            format="jsonl",
+            strict=True,
+            take_over=take_over,
+        )
+        survey = survey_run(folder.run_uri, source.selection(""))
+        taken = folder.taken()
+        limits = next_limits(plan, sampler.seconds_of(taken), survey.speaker_s)
+        if limits is None or not (more := folder.append(sampler.draw(limits, taken), plan)):
+            return survey
+        print_made(console, source, survey)
+        say(console, f"{more} rows more, to make up for what is left out")
+
+
+def export_all(
+    folder: DatasetFolder,
+    source: Source,
+    survey: Survey,
+    licence: ModelLicence,
+    config: RunConfig,
+    formats: Sequence[str],
+    console: Console,
+) -> tuple[ExportReport, ...]:
+    """Each format into a folder of its name."""
+    if formats and not survey.whole.rows:
+        say(
+            console,
+            f"no row was accepted, so nothing is exported; look at: voicemill report {folder.run_uri}",
+        )
+        return ()
+    run = read_run(folder.run_uri)
+    card = Card(source.plan, survey, licence, run, source.voices, source.texts.left_out)
+    selection = source.selection(run["fingerprint"])
+    reports = []
+    for name in dict.fromkeys(formats):
+        uri = f"{folder.store.uri}/{name}"
+        reports.append(export_dataset(uri, name, folder.run_uri, selection, card, config.model))
+        print_export(console, reports[-1])
+    return tuple(reports)
+
+
+def main() -> int:
+    from pipeline.commands.synthesize import synthesize as command
+
+    return run_alone(command)
+
+
+if __name__ == "__main__":
+    from pipeline.cli import reported
+
+    sys.exit(reported(main))

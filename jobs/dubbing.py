@@ -1,0 +1,63 @@
+"""Dubbing: subtitles and a voice per speaker to one track on the original's timeline.
+
+    python -m jobs.dubbing SUBTITLES OUT --voices VOICES.toml (--original FILE | --length SECONDS) [...]
+
+The same as `voicemill dub`, which says what it takes with --help.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from jobs.clone_voices import clone_voices
+from pipeline.command_options import run_alone
+from pipeline.config import RunConfig
+from pipeline.dubbing.assemble import assemble, standing
+from pipeline.dubbing.place import Round, again, first_round, place
+from pipeline.dubbing.project import DubOptions, Project, open_project
+from pipeline.dubbing.takes import manifest_bytes
+from pipeline.views import say
+
+
+def dub(
+    out: str, options: DubOptions, config: RunConfig, console: Console, *, take_over: bool = False
+) -> dict[str, Any]:
+    """Returns the report. Running it again on the same `out` does only what is missing or has changed."""
+    project = open_project(out, options, config)
+    first = first_round(project)
+    speak(project, 1, first, config, console, take_over=take_over)
+    placements = place(project, [first])
+    if options.takes_again and (second := again(project, placements)):
+        say(console, f"{len(second)} cues are too long for their slots and are spoken again")
+        speak(project, 2, second, config, console, take_over=take_over)
+        placements = place(project, [first, second])
+    if (report := standing(project, placements)) is not None:
+        say(console, f"{out} is whole already: nothing to do")
+        return report
+    say(console, f"putting {sum(1 for each in placements if each.placed)} cues on the track")
+    return assemble(project, placements)
+
+
+def speak(
+    project: Project, number: int, wanted: Round, config: RunConfig, console: Console, *, take_over: bool
+) -> None:
+    """A round is an ordinary run; lines that an earlier call has spoken are in it already."""
+    takes = project.options.takes if number == 1 else project.options.takes_again
+    lines = [(line, wanted[line.content]) for line in project.lines if line.content in wanted]
+    project.store.put(project.manifest_key(number), manifest_bytes(lines, takes, "../"))
+    clone_voices(project.manifest_uri(number), project.run_uri(number), config, console, take_over=take_over)
+
+
+def main() -> int:
+    from pipeline.commands.dub import dub as command
+
+    return run_alone(command)
+
+
+if __name__ == "__main__":
+    from pipeline.cli import reported
+
+    sys.exit(reported(main))

@@ -1,0 +1,64 @@
+"""`voicemill synthesize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.command_options import Assignments, JobFile, TakeOver, settings_of
+from pipeline.errors import ConfigError
+
+
+def synthesize(
+    texts: Annotated[
+        str,
+        typer.Argument(metavar="TEXTS", help="A text a line, or CSV, JSONL, Parquet with text and language."),
+    ],
+    voices: Annotated[
+        str,
+        typer.Option("--voices", help="Table of ref, speaker; also ref_text, language, consent_id, licence."),
+    ],
+    plan: Annotated[Path, typer.Option("--plan", help="TOML: hours, languages, styles, splits, licence.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", help="Folder of the data set: a path or URI. The same again resumes."),
+    ],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="huggingface, webdataset, lhotse, shar, ljspeech, chatml or alignments, into a folder of "
+            "that name; may be repeated.",
+        ),
+    ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Say what would be spoken, and stop.")] = False,
+    config: JobFile = None,
+    set_: Assignments = None,
+    take_over: TakeOver = False,
+) -> None:
+    """Speak hours of training data: sampled by a plan, filtered by the gates, exported for training.
+
+    Example: `voicemill synthesize lines.txt --voices voices.csv --plan plan.toml --out set --format shar`
+    """
+    from jobs.dataset import synthesize as synthesized
+    from pipeline.dataset.plan import load_plan
+
+    try:
+        wanted = load_plan(plan.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"--plan {plan}: {error.strerror}") from error
+    made = synthesized(
+        texts,
+        voices,
+        wanted,
+        out,
+        settings_of(config, set_),
+        Console(soft_wrap=False),
+        formats=formats or (),
+        estimate_only=estimate,
+        take_over=take_over,
+    )
+    raise typer.Exit(0 if made.reached else 1)

@@ -1,0 +1,154 @@
+"""Placements -> clips, track, stems, subtitles, mix, picture, report. What stands is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from pipeline.audio import Waveform, decode_audio, resample
+from pipeline.dubbing.fit import Fit, Take
+from pipeline.dubbing.mix import mixed
+from pipeline.dubbing.mux import muxed, muxed_suffix
+from pipeline.dubbing.place import Placement
+from pipeline.dubbing.project import Project, size_of, stems_of, subtitle_format
+from pipeline.dubbing.report import report_csv, report_json, reports_of
+from pipeline.dubbing.stretch import exactly, stretched
+from pipeline.dubbing.takes import read_sound
+from pipeline.programme.flac import flac_bytes
+from pipeline.programme.media import sound_blocks
+from pipeline.programme.subtitles import Cue, subtitles_bytes
+from pipeline.programme.timeline import Clip, Samples, faded, sample_at, track_blocks
+from pipeline.run import read_run
+
+REPORT, TABLE = "report.json", "report.csv"
+TRACK, MIX = "track.flac", "mix.flac"
+_CUT_FADE_S = 0.03
+
+
+def assemble(project: Project, placements: Sequence[Placement]) -> dict[str, Any]:
+    """Writes what is handed on, the JSON report last, and returns that."""
+    store, rate = project.store, project.sample_rate
+    store.delete(REPORT)
+    for folder in ("clips", "stems"):
+        store.delete_folder(folder)
+    on_track = [each for each in placements if each.placed]
+    _write_clips(project, on_track)
+    store.put(TRACK, flac_bytes(_track(project, on_track), rate))
+    stems = stems_of([each.line.cue for each in placements])
+    for speaker, key in stems.items():
+        of = [each for each in on_track if each.speaker == speaker]
+        store.put(key, flac_bytes(_track(project, of), rate))
+    files = {"track": TRACK, "subtitles": f"subtitles.{subtitle_format(project.options)}"}
+    store.put(files["subtitles"], _subtitles(project, placements))
+    if project.options.bed is not None:
+        files["mix"] = MIX
+        store.put(MIX, _mix(project, on_track, project.options.bed))
+    if (original := project.options.original) is not None and project.options.video:
+        suffix = muxed_suffix(original)
+        files["video"] = f"dubbed.{suffix}"
+        store.put(files["video"], muxed(original, f"{store.uri}/{files.get('mix', TRACK)}", suffix))
+    reports = reports_of(project.cues, placements, rate)
+    files["table"] = TABLE
+    store.put(TABLE, report_csv(reports))
+    facts = {
+        "made_from": _made_from(project, placements),
+        "sample_rate": rate,
+        "samples": project.length,
+        "seconds": project.length / rate,
+        "stretch_bound": project.options.stretch,
+        "files": files,
+        "stems": stems,
+    }
+    store.put(REPORT, report_json(facts, reports))
+    return dict(json.loads(store.get(REPORT)))
+
+
+def standing(project: Project, placements: Sequence[Placement]) -> dict[str, Any] | None:
+    """The report there is, if `assemble` would write the same and all that it names is there."""
+    store = project.store
+    if not store.exists(REPORT):
+        return None
+    report: dict[str, Any] = json.loads(store.get(REPORT))
+    files = [*report["files"].values(), *report["stems"].values()]
+    files += [cue["clip"] for cue in report["cues"] if cue["clip"]]
+    same = report["made_from"] == _made_from(project, placements)
+    return report if same and all(map(store.exists, files)) else None
+
+
+def as_placed(sound: Waveform, take: Take, fit: Fit, sample_rate: int) -> Samples:
+    """A take's speech at the track's rate and its fit's length, its ends faded."""
+    begin, end = (sample_at(at, sound.sample_rate) for at in (take.start_s, take.end_s))
+    speech = resample(Waveform(sound.samples[begin:end], sound.sample_rate), sample_rate).samples
+    at_pace = stretched(speech, sample_rate, fit.spoken) if fit.pace > 1 else exactly(speech, fit.spoken)
+    if fit.lost:
+        return faded(at_pace[: fit.placed], sample_rate, out_s=_CUT_FADE_S)
+    return faded(at_pace, sample_rate)
+
+
+def _write_clips(project: Project, placements: Sequence[Placement]) -> None:
+    """As files: what a studio moves by hand, and what keeps hours of sound out of memory here."""
+    for run in sorted({each.run for each in placements}):
+        wanted = {each.chosen[0].utterance_id: each for each in placements if each.run == run and each.chosen}
+        for take_id, data in read_sound(project.run_uri(run), wanted):
+            chosen = wanted[take_id].chosen
+            assert chosen is not None, "only chosen takes are wanted"
+            samples = as_placed(decode_audio(data), *chosen, project.sample_rate)
+            project.store.put(wanted[take_id].clip_key, flac_bytes([samples], project.sample_rate))
+
+
+def _track(project: Project, placements: Sequence[Placement]) -> Iterator[Samples]:
+    clips = (
+        Clip(each.slot.start, decode_audio(project.store.get(each.clip_key)).samples) for each in placements
+    )
+    return track_blocks(clips, project.length)
+
+
+def _mix(project: Project, on_track: Sequence[Placement], bed: str) -> bytes:
+    rate = project.sample_rate
+    blocks = mixed(
+        lambda: _track(project, on_track),
+        lambda: sound_blocks(bed, rate, project.length),
+        [(each.slot.start, each.slot.start + each.placed) for each in on_track],
+        rate,
+        project.options.duck_db,
+    )
+    return flac_bytes(blocks, rate, 2)
+
+
+def _subtitles(project: Project, placements: Sequence[Placement]) -> bytes:
+    """All cues; those that lie on the track with the times they have there."""
+    rate = project.sample_rate
+    times = {
+        each.line.number: (each.slot.start, each.slot.start + each.placed)
+        for each in placements
+        if each.placed
+    }
+
+    def real(number: int, cue: Cue) -> Cue:
+        if number not in times:
+            return cue
+        start, end = times[number]
+        return replace(cue, start_s=start / rate, end_s=end / rate)
+
+    cues = [real(number, cue) for number, cue in enumerate(project.cues, start=1)]
+    return subtitles_bytes(cues, subtitle_format(project.options))
+
+
+def _made_from(project: Project, placements: Sequence[Placement]) -> str:
+    """Changes with anything that changes what is written."""
+    options = project.options
+    named = [uri for uri in (options.bed, options.original if options.video else None) if uri is not None]
+    runs = sorted({each.run for each in placements if each.run})
+    parts = {
+        "cues": [asdict(cue) for cue in project.cues],
+        "track": [project.sample_rate, project.length],
+        "choices": [[each.line.number, each.takes, each.fault, asdict(each.slot)] for each in placements],
+        "takes": [[asdict(part) for part in each.chosen or ()] for each in placements],
+        "runs": [read_run(project.run_uri(run))["fingerprint"] for run in runs],
+        "options": [options.duck_db if options.bed else None, options.video, subtitle_format(options)],
+        "files": [[uri, size_of(uri)] for uri in named],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,217 @@
+"""A dub's folder and what it is made from: cues, references, the track's rate and length.
+
+dub.json              written first: whose folder it is
+voices/               the references, named by their content
+rounds/1.jsonl        the manifest of the first run; 2.jsonl is of the cues that were too long
+runs/1, runs/2        ordinary runs of voicemill
+clips/                each cue's sound as it lies on the track
+track.flac stems/ subtitles.* mix.flac dubbed.*
+report.csv report.json   every cue's fit; the JSON is written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from pipeline.audio import can_resample, encode_flac
+from pipeline.config import RunConfig
+from pipeline.destination import open_destination
+from pipeline.dubbing.cue_sheet import columns_from, read_cue_sheet
+from pipeline.dubbing.fit import Slot, slots_of
+from pipeline.dubbing.takes import Line, Reference, lines_of
+from pipeline.dubbing.voices import Voice, read_voices, refuse_unvoiced, voice_of
+from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictError
+from pipeline.programme.media import MAX_HOURS, Media, cut, look_at_media
+from pipeline.programme.subtitles import FORMATS, MAX_BYTES, Cue, read_subtitles
+from pipeline.programme.timeline import sample_at
+from pipeline.sources import read_source
+from pipeline.storage import Store, open_uri, read_uri
+from pipeline.uri_rules import rules_of
+from pipeline.uris import resolve_uri, shown
+
+MARK = "dub.json"
+MAX_VIDEO_BYTES = 4 * 2**30  # the muxed file is made in memory
+_VOICES_BYTES = 2**20
+_USUAL_RATE = 24_000  # of speech models
+
+
+@dataclass(frozen=True, slots=True)
+class DubOptions:
+    """What a dub is asked for. Times in seconds; `columns` are of a cue sheet, see cue_sheet.py."""
+
+    subtitles: str
+    voices: str
+    original: str | None = None  # audio or video: length, sample rate, references, the picture
+    length_s: float | None = None  # where there is no original
+    sample_rate: int = 48_000  # where the original does not say
+    columns: tuple[str, ...] = ()
+    takes: int = 2
+    takes_again: int = 4
+    stretch: float = 1.15
+    bed: str | None = None
+    duck_db: float = 12.0
+    video: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least, most in (
+            ("--takes", self.takes, 1, 100),
+            ("--takes-again", self.takes_again, 0, 100),
+            ("--stretch", self.stretch, 1.0, 2.0),
+            ("--duck-db", self.duck_db, 0.0, 60.0),
+            ("--sample-rate", self.sample_rate, 8_000, 192_000),
+            ("--length", 1.0 if self.length_s is None else self.length_s, 0.001, MAX_HOURS * 3600.0),
+        ):
+            if not least <= value <= most:
+                raise ConfigError(f"{name} {value:g}: give {least:g} to {most:g}")
+        if (self.original is None) == (self.length_s is None):
+            raise ConfigError("give the original (--original), or the track's length in seconds (--length)")
+        if self.video and self.original is None:
+            raise ConfigError("--video needs the picture: name it with --original")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All cues, and those with words as lines, each with its slot on a track of `length` samples."""
+
+    store: Store
+    options: DubOptions
+    cues: list[Cue]
+    lines: list[Line]
+    slots: list[Slot]  # of the lines
+    sample_rate: int
+    length: int
+
+    def run_uri(self, number: int) -> str:
+        return f"{self.store.uri}/runs/{number}"
+
+    def manifest_uri(self, number: int) -> str:
+        return f"{self.store.uri}/{self.manifest_key(number)}"
+
+    @staticmethod
+    def manifest_key(number: int) -> str:
+        return f"rounds/{number}.jsonl"
+
+
+def open_project(out: str, options: DubOptions, config: RunConfig) -> Project:
+    """Reads all that is named and keeps the references in `out`. Raises ConfigError, ManifestError,
+    RunConflictError for a folder of other things, StorageError."""
+    store = open_destination(out)
+    if not store.exists(MARK) and (other := next(store.list(), None)) is not None:
+        raise RunConflictError(f"{out} holds {other} and no dub; name an empty or a new folder")
+    cues = _read_cues(options)
+    voices = read_voices(_read(options.voices, _VOICES_BYTES), shown(options.voices))
+    refuse_unvoiced(cues, voices, shown(options.voices))
+    sample_rate, length = _track(options)
+    store.put(MARK, json.dumps({"subtitles": shown(options.subtitles)}).encode())
+    references: dict[Voice, Reference] = {}
+    pairs = []
+    for cue in cues:
+        voice = voice_of(cue, voices)
+        assert voice is not None, "refused above"
+        if voice not in references:
+            references[voice] = _keep_reference(store, voice, options, config)
+        # `Anna` and `ANNA` are one speaker, as the voices write it
+        named = replace(cue, speaker=cue.speaker and voice.speaker)
+        pairs.append((named, references[voice]))
+    lines = lines_of(pairs)
+    if not lines:
+        raise ManifestError(
+            f"{shown(options.subtitles)}: no cue has a letter or a digit; nothing is to be spoken"
+        )
+    slots = slots_of([line.cue for line in lines], sample_rate, length)
+    return Project(store, options, [cue for cue, _ in pairs], lines, slots, sample_rate, length)
+
+
+def _read_cues(options: DubOptions) -> list[Cue]:
+    data, name = _read(options.subtitles, MAX_BYTES), shown(options.subtitles)
+    if PurePosixPath(options.subtitles).suffix.lower() in (".csv", ".tsv"):
+        return read_cue_sheet(data, name, columns_from(options.columns))
+    if options.columns:
+        raise ConfigError(f"--column is for a cue sheet (.csv); {name} has no columns")
+    return read_subtitles(data, name)
+
+
+def _track(options: DubOptions) -> tuple[int, int]:
+    """The sample rate and the length in samples."""
+    rate, samples = options.sample_rate, None
+    if options.original is not None:
+        media = look_at_media(options.original)
+        if options.video:
+            _refuse_unmuxable(options.original, media)
+        seconds = media.seconds
+        if media.sample_rate is not None:
+            rate, samples = media.sample_rate, media.samples
+    else:
+        assert options.length_s is not None, "one of the two is given"
+        seconds = options.length_s
+    if not can_resample(_USUAL_RATE, rate):
+        raise ConfigError(f"a track of {rate} Hz: no usual sample rate; resample the original")
+    return rate, sample_at(seconds, rate) if samples is None else samples
+
+
+def _refuse_unmuxable(uri: str, media: Media) -> None:
+    if not media.has_video:
+        raise ConfigError(f"--video: {shown(uri)} has no picture; leave it out")
+    if size_of(uri) > MAX_VIDEO_BYTES:
+        raise ConfigError(
+            f"--video: {shown(uri)} is above {MAX_VIDEO_BYTES} bytes; leave it out, and add track.flac by "
+            "ffmpeg -i VIDEO -i track.flac -map 0:v -map 1:a -c:v copy OUT"
+        )
+
+
+def subtitle_format(options: DubOptions) -> str:
+    """That of the subtitles given; SRT for a cue sheet."""
+    return FORMATS.get(PurePosixPath(options.subtitles).suffix.lower(), "srt")
+
+
+def size_of(uri: str) -> int:
+    with open_uri(uri) as file:
+        return file.seek(0, io.SEEK_END)
+
+
+def _keep_reference(store: Store, voice: Voice, options: DubOptions, config: RunConfig) -> Reference:
+    where = f"{shown(options.voices)}: [{voice.speaker}]"
+    if voice.ref is None:
+        if options.original is None:
+            raise ConfigError(f"{where}: from and to are of the original; name it with --original")
+        if voice.end_s - voice.start_s > config.check.max_prompt_s:
+            raise ConfigError(f"{where}: a reference has at most {config.check.max_prompt_s:g} s")
+        data, suffix = encode_flac(cut(options.original, voice.start_s, voice.end_s)), ".flac"
+    else:
+        try:
+            uri = resolve_uri(options.voices, voice.ref)
+            data = read_source(uri, config.check.max_prompt_bytes, rules_of(config.check))
+        except RowError as error:
+            raise ConfigError(f"{where}: {error.message}") from error
+        suffix = PurePosixPath(voice.ref).suffix.lower()
+        suffix = suffix if suffix.isascii() and suffix[1:].isalnum() and len(suffix) <= 5 else ""
+    key = f"voices/{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
+    if not store.exists(key):
+        store.put(key, data)
+    return Reference(key, voice.ref_text, voice.consent_id)
+
+
+def _read(uri: str, most: int) -> bytes:
+    """What the command line names. Raises ConfigError."""
+    try:
+        return read_uri(uri, most)
+    except RowError as error:
+        raise ConfigError(error.message) from error
+
+
+def stems_of(cues: Sequence[Cue]) -> Mapping[str, str]:
+    """Speaker to the key of its stem. Names are untrusted: what is left of them is only to be recognised."""
+    speakers = list(dict.fromkeys(cue.speaker or "" for cue in cues))
+    return {
+        speaker: f"stems/{number:02d}{'-' * bool(plain := plain_name(speaker))}{plain}.flac"
+        for number, speaker in enumerate(speakers, start=1)
+    }
+
+
+def plain_name(speaker: str) -> str:
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in speaker).split())[:40].lower()

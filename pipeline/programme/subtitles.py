@@ -1,0 +1,227 @@
+"""Subtitle files as cues and back: SRT and ASS through pysubs2, WebVTT through webvtt-py.
+
+What a file says must be spoken or refused, never dropped: pysubs2 takes a line of digits before a timing line
+for a counter and a timing line that it cannot read for text, webvtt-py passes over what it cannot read.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+import pysubs2
+import webvtt
+from pysubs2.time import TIMESTAMP
+from webvtt.errors import MalformedCaptionError, MalformedFileError
+from webvtt.models import Timestamp
+
+from pipeline.errors import ConfigError, ManifestError, printable
+
+MAX_BYTES = 8 * 2**20
+MAX_CUES = 20_000
+FORMATS = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
+_LONGEST_S = {"srt": 100 * 3600, "vtt": 1000 * 3600, "ass": 10 * 3600, "ssa": 10 * 3600}
+_TIME = r"(?:\d{1,3}:)?\d{1,2}:\d{1,2}[.,]\d{1,3}"
+_TIMING = {
+    "srt": re.compile(rf"\s*\d{{1,2}}:(?=\d+:){_TIME}\s*-->\s*\d{{1,2}}:(?=\d+:){_TIME}(\s.*)?"),
+    "vtt": re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(\s.*)?"),
+}
+_EVENT_COMMAS = 9  # of a Dialogue line of ASS and SSA; its text may hold more
+_TAG = re.compile(r"\s*(?:-\s*)?(?:\[([^\[\]\n]{1,60})\]|([^\s:\[\]\-][^:\n\[\]]{0,59}):)\s+(?=\S)")
+# none of these goes back further than to the last bracket: a file made to be slow is not
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]+)>")
+_MARKUP = re.compile(
+    r"</?\s*[A-Za-z][^<>]*>|\{\\[^{}]*\}"
+)  # of SRT: HTML, and `{\an8}` as its players obey it
+_MAX_OVERRIDES = 500  # `{...}` in a line of ASS; pysubs2 takes the square of their number
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What is said from `start_s` to `end_s`, seconds from the beginning. Lines are parted by `\\n`."""
+
+    start_s: float
+    end_s: float
+    text: str
+    speaker: str | None = None
+
+
+def read_subtitles(data: bytes, name: str) -> list[Cue]:
+    """The cues of an .srt, .vtt, .ass or .ssa file, by start; those without text are left out.
+
+    Speakers: `<v Anna>`, the name column of ASS (else a style other than Default), or `[ANNA]` and `ANNA:`
+    before the text, in capitals. Raises ManifestError: unknown suffix, above MAX_BYTES or MAX_CUES, no UTF-8
+    or UTF-16, no cue, a line that cannot be read, times that run backwards, several speakers in one cue.
+    """
+    format = FORMATS.get(PurePosixPath(name).suffix.lower())
+    if format is None:
+        raise ManifestError(f"{name}: no subtitle file by its name; give one of {', '.join(FORMATS)}")
+    if len(data) > MAX_BYTES:
+        raise ManifestError(f"{name}: above {MAX_BYTES} bytes; split it")
+    lines = decoded(data, name).splitlines()
+    _refuse_unreadable(lines, format, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of colours and fonts
+            found = list(_READERS[format](lines))
+    except ManifestError as error:
+        raise ManifestError(f"{name}: {error}") from None
+    except (MalformedFileError, MalformedCaptionError) as error:
+        raise ManifestError(f"{name}: not WebVTT ({_one_line(error)}); mend it") from error
+    except (pysubs2.Pysubs2Error, ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise ManifestError(f"{name}: not {format.upper()} ({_one_line(error)}); mend it") from error
+    return checked([cue for cue in found if cue.text], name)
+
+
+def checked(cues: Sequence[Cue], name: str) -> list[Cue]:
+    """By start. Raises ManifestError for no cues, too many, and times that cannot be."""
+    if not cues:
+        raise ManifestError(f"{name}: holds no cue; name a file with times and texts")
+    if len(cues) > MAX_CUES:
+        raise ManifestError(f"{name}: {len(cues)} cues, at most {MAX_CUES} are read; split it")
+    for cue in cues:
+        if not 0 <= cue.start_s <= cue.end_s:
+            where = f"{cue.start_s:.3f} to {cue.end_s:.3f} s ({_one_line(cue.text, 40)})"
+            raise ManifestError(f"{name}: a cue runs from {where}; mend its times")
+    return sorted(cues, key=lambda cue: (cue.start_s, cue.end_s))
+
+
+def subtitles_bytes(cues: Sequence[Cue], format: str) -> bytes:
+    """A file of that format (`srt`, `vtt`, `ass`, `ssa`), UTF-8. Speakers are in all but SRT, which has no
+    place for them. Times are rounded to 1 ms, in ASS and SSA to 10 ms.
+
+    Raises ConfigError for another format, and for times beyond what it can write.
+    """
+    if format not in FORMATS.values():
+        raise ConfigError(f"subtitles as {format!r} are not known; use one of {', '.join(FORMATS.values())}")
+    last_s = max((cue.end_s for cue in cues), default=0.0)
+    if last_s >= _LONGEST_S[format]:
+        raise ConfigError(f"{last_s:.0f} s is more than {format} subtitles can say; use vtt")
+    cues = [replace(cue, text=_plain_lines(cue.text)) for cue in sorted(cues, key=lambda cue: cue.start_s)]
+    if format == "vtt":
+        return _vtt(cues)
+    file = pysubs2.SSAFile()
+    for cue in cues:
+        text = cue.text.replace("-->", "->").replace("\n", r"\N")
+        if format != "srt":
+            text = text.replace("{", "(").replace("}", ")")  # braces are commands there, without an escape
+        event = pysubs2.SSAEvent(_ms(cue.start_s), _ms(cue.end_s), text)
+        event.name = " ".join((cue.speaker or "").replace(",", ";").split())
+        file.append(event)
+    return file.to_string(format, **({"keep_ssa_tags": True} if format == "srt" else {})).encode()
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Raises ManifestError for bytes that are neither UTF-8 nor UTF-16 with its mark."""
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+
+
+def speaker_of(text: str) -> tuple[str | None, str]:
+    """`[ANNA] Hello.` and `ANNA: Hello.` as (`ANNA`, `Hello.`); without capitals it is text: `[laugh]`."""
+    tag = _TAG.match(text)
+    name = "" if tag is None else (tag[1] or tag[2]).strip()
+    if tag is None or name != name.upper() or not any(map(str.isalpha, name)):
+        return None, text
+    return name, text[tag.end() :]
+
+
+def _refuse_unreadable(lines: Sequence[str], format: str, name: str) -> None:
+    for number, line in enumerate(lines, start=1):
+        if format in _TIMING:
+            is_timing = "-->" in line or len(TIMESTAMP.findall(line)) == 2  # the latter to pysubs2
+            fault = is_timing and not _TIMING[format].fullmatch(line)
+        else:
+            is_event = line.lstrip().startswith("Dialogue:")
+            fault = is_event and (line.count(",") < _EVENT_COMMAS or line.count("{") > _MAX_OVERRIDES)
+        if fault:
+            raise ManifestError(f"{name}: line {number} cannot be read ({_one_line(line, 60)}); mend it")
+
+
+def _read_srt(lines: Sequence[str]) -> Iterator[Cue]:
+    counted = [""]
+    for line in lines:
+        if "-->" in line and not counted[-1].strip().isdigit():
+            counted.append("0")
+        if line.strip() or counted[-1]:
+            counted.append(line.strip())
+    # the last cue, too, is followed by a counter: what pysubs2 takes away from a text is never a line of it
+    file = pysubs2.SSAFile.from_string("\n".join([*counted, "", "0"]), "srt", keep_html_tags=True)
+    for event in file:
+        text = _plain_lines(_MARKUP.sub("", event.text.replace(r"\N", "\n")))
+        yield _tagged(Cue(event.start / 1000, event.end / 1000, text))
+
+
+def _read_ass(lines: Sequence[str], format: str) -> Iterator[Cue]:
+    for event in pysubs2.SSAFile.from_string("\n".join(lines), format).get_text_events():
+        speaker = event.name.strip() or (event.style.strip() if event.style.strip("*") != "Default" else None)
+        cue = Cue(event.start / 1000, event.end / 1000, _plain_lines(event.plaintext), speaker or None)
+        yield _tagged(cue)
+
+
+def _read_vtt(lines: Sequence[str]) -> Iterator[Cue]:
+    for caption in webvtt.from_string("\n".join(lines)).captions:
+        start, end = (time.in_milliseconds() / 1000 for time in (caption.start_time, caption.end_time))
+        voices = list(
+            dict.fromkeys(html.unescape(voice).strip() for voice in _VOICE.findall(caption.raw_text))
+        )
+        if len(voices) > 1:
+            raise ManifestError(_several(start, voices))
+        text = _plain_lines(html.unescape(caption.text))
+        yield _tagged(Cue(start, end, text, voices[0] if voices else None))
+
+
+_READERS: dict[str, Callable[[Sequence[str]], Iterator[Cue]]] = {
+    "srt": _read_srt,
+    "vtt": _read_vtt,
+    "ass": lambda lines: _read_ass(lines, "ass"),
+    "ssa": lambda lines: _read_ass(lines, "ssa"),
+}
+
+
+def _tagged(cue: Cue) -> Cue:
+    """With the tag before its text as its speaker, where nothing else names one."""
+    if cue.speaker is not None:
+        return cue
+    said = [speaker_of(line) for line in cue.text.split("\n")]
+    names = list(dict.fromkeys(name for name, _ in said if name is not None))
+    if not names:
+        return cue
+    if len(names) > 1 or said[0][0] is None:
+        raise ManifestError(_several(cue.start_s, names))
+    return replace(cue, text="\n".join(text for _, text in said), speaker=names[0])
+
+
+def _several(start_s: float, names: Sequence[str]) -> str:
+    told = ", ".join(printable(name) for name in names)
+    return f"the cue at {start_s:.3f} s has several speakers ({told}); give each a cue of its own"
+
+
+def _vtt(cues: Sequence[Cue]) -> bytes:
+    file = webvtt.WebVTT()
+    for cue in cues:
+        text = html.escape(cue.text, quote=False)
+        if cue.speaker:
+            text = f"<v {html.escape(' '.join(cue.speaker.split()), quote=False)}>{text}"
+        start, end = (str(Timestamp.from_seconds(_ms(at) / 1000)) for at in (cue.start_s, cue.end_s))
+        file.captions.append(webvtt.Caption(start, end, text))
+    return (file.content + "\n").encode()
+
+
+def _plain_lines(text: str) -> str:
+    """Without blank lines, which end a cue, and blanks at the ends of lines."""
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _one_line(said: object, chars: int = 200) -> str:
+    return printable(" ".join(str(said).split())[:chars])

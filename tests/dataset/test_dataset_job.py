@@ -1,0 +1,224 @@
+"""The whole job, with a stand-in for the run: what it asks for, tops up, refuses, exports and ends with."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from made_sets import failed, rejected, sentence, spoken, write_lines, write_run
+from rich.console import Console
+from typer.testing import CliRunner
+
+import jobs.dataset
+from jobs.dataset import Made, synthesize
+from pipeline.commands.synthesize import synthesize as command
+from pipeline.config import ModelConfig, RunConfig
+from pipeline.dataset.plan import DatasetPlan, Licences
+from pipeline.engine.frame_budget import estimate_duration_s
+from pipeline.errors import ConfigError, ManifestError, RunConflictError
+from pipeline.records import Row
+
+# four words of six letters take some two and a half seconds: an hour is 1,500 rows
+PLAN = DatasetPlan(hours=40 / 3600, splits={"train": 2.0, "test": 1.0}, seed=5)
+
+
+class Speaker:
+    """Stands for jobs.clone_voices: every row takes as long as was estimated; `judge` says what it becomes."""
+
+    def __init__(self, judge: Callable[[Row], Row] = lambda row: row) -> None:
+        self.judge = judge
+        self.rounds: list[int] = []
+
+    def __call__(self, manifest: str, out: str, config: RunConfig, console: Console, **options: Any) -> None:
+        assert (options["format"], options["strict"]) == ("jsonl", True)
+        rows = [json.loads(line) for line in Path(manifest).read_text("utf-8").splitlines()]
+        self.rounds.append(len(rows))
+        shutil.rmtree(out, ignore_errors=True)  # the rows are the same, the shards of this run are not
+        write_run(out, [self.judge(self._say(i, row)) for i, row in enumerate(rows, start=1)], shard_rows=16)
+
+    def _say(self, number: int, row: Row) -> Row:
+        return spoken(number, row, duration_s=estimate_duration_s(row["text"], row["language"]))
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> tuple[str, str]:
+    texts = write_lines(tmp_path / "texts.txt", *(sentence(i) for i in range(60)))
+    voices = ("ref,speaker,language", *(f"{name}.flac,{name},en" for name in ("Anna", "Ben", "Cleo")))
+    return texts, write_lines(tmp_path / "voices.csv", *voices)
+
+
+def run(
+    inputs: tuple[str, str],
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    speaker: Speaker,
+    plan: DatasetPlan = PLAN,
+    **options: Any,
+) -> tuple[Made, str]:
+    monkeypatch.setattr(jobs.dataset, "clone_voices", speaker)
+    said = io.StringIO()
+    made = synthesize(*inputs, plan, str(out), RunConfig(), Console(file=said, width=200), **options)
+    return made, said.getvalue()
+
+
+def test_the_wanted_hours_are_spoken_and_exported(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = Speaker()
+    made, said = run(inputs, tmp_path / "set", monkeypatch, speaker, formats=["webdataset", "lhotse"])
+    assert made.reached
+    assert speaker.rounds == [made.survey.rows]
+    assert made.survey.whole.seconds >= 40.0
+    assert [(Path(report.uri).name, report.rows) for report in made.exports] == [
+        ("webdataset", made.survey.rows),
+        ("lhotse", made.survey.rows),
+    ]
+    assert "60 texts; 3 voices" in said
+    assert "of speech for 40 s wanted" in said
+    assert "split: train" in said
+    mark = json.loads((tmp_path / "set" / "webdataset" / "_SUCCESS").read_text())
+    assert mark["rows"] == made.survey.rows
+
+
+def test_the_gates_share_is_made_up_for(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third row is rejected: a second round asks for the missing third, and half of that again."""
+
+    def judge(row: Row) -> Row:
+        return rejected(row, "wer: 0.9, at most 0.3") if row["row"] % 3 == 0 else row
+
+    speaker = Speaker(judge)
+    made, said = run(inputs, tmp_path / "set", monkeypatch, speaker)
+    assert made.reached
+    assert made.survey.whole.seconds >= 40.0
+    assert 2 <= len(speaker.rounds) <= 4
+    assert speaker.rounds == sorted(set(speaker.rounds))
+    assert made.survey.left_out == {"wer": made.survey.rows // 3}
+    assert "to make up for what is left out" in said
+    # all of it again costs one look at a run that is whole
+    again = Speaker(judge)
+    assert run(inputs, tmp_path / "set", monkeypatch, again)[0].survey.rows == made.survey.rows
+    assert again.rounds == [speaker.rounds[-1]]
+
+
+def test_what_is_spoken_is_bounded(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(row: Row) -> Row:
+        return row if row["row"] == 1 else rejected(row, "similarity: 0.1, at least 0.6")
+
+    speaker = Speaker(judge)
+    plan = replace(PLAN, oversampling=1.5)
+    made, _ = run(inputs, tmp_path / "set", monkeypatch, speaker, plan)
+    assert not made.reached
+    rows = [json.loads(line) for line in (tmp_path / "set" / "manifest.jsonl").read_text().splitlines()]
+    asked = sum(estimate_duration_s(row["text"], "en") for row in rows)
+    assert 60.0 <= asked < 60.0 + max(estimate_duration_s(row["text"], "en") for row in rows)
+
+
+def test_where_nothing_passes_the_job_stops(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = Speaker(lambda row: failed(row, "no_audio_generated"))
+    made, said = run(inputs, tmp_path / "set", monkeypatch, speaker, formats=["shar"])
+    assert (made.reached, made.exports, len(speaker.rounds)) == (False, (), 1)
+    assert "no row was accepted" in said
+    assert not (tmp_path / "set" / "shar").exists()
+
+
+def test_more_hours_keep_what_is_there(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(inputs, tmp_path / "set", monkeypatch, Speaker(), formats=["webdataset"])
+    before = (tmp_path / "set" / "manifest.jsonl").read_bytes()
+    longer = replace(PLAN, hours=60 / 3600)
+    made, _ = run(inputs, tmp_path / "set", monkeypatch, Speaker(), longer, formats=["webdataset"])
+    after = (tmp_path / "set" / "manifest.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert made.survey.whole.seconds >= 60.0
+    assert made.exports[0].rows == made.survey.rows
+    run(inputs, tmp_path / "other", monkeypatch, Speaker(), longer)
+    assert (tmp_path / "other" / "manifest.jsonl").read_bytes() == after
+
+
+def test_other_texts_are_another_set(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(inputs, tmp_path / "set", monkeypatch, Speaker())
+    Path(inputs[0]).write_text("".join(f"{sentence(i)}\n" for i in range(61)))
+    with pytest.raises(RunConflictError, match="texts was"):
+        run(inputs, tmp_path / "set", monkeypatch, Speaker())
+
+
+@pytest.mark.parametrize(
+    ("plan", "error", "said"),
+    [
+        (replace(PLAN, hours=1.0), ManifestError, "wants 1 hours, and 60 texts make about 0.1"),
+        (replace(PLAN, splits=dict.fromkeys("abcd", 1.0)), ConfigError, "4 splits and 3 voices"),
+        (replace(PLAN, languages=["fr"]), ManifestError, "no text is left to speak"),
+        (replace(PLAN, licence=Licences(model="boson")), ConfigError, "'boson'.*allow_training_restricted"),
+    ],
+)
+def test_what_is_known_before_is_told_before(
+    inputs: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plan: DatasetPlan,
+    error: type[Exception],
+    said: str,
+) -> None:
+    speaker = Speaker()
+    with pytest.raises(error, match=said):
+        run(inputs, tmp_path / "set", monkeypatch, speaker, plan)
+    assert (speaker.rounds, (tmp_path / "set").exists()) == ([], False)
+
+
+def test_a_model_of_unknown_licence_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "higgs").mkdir()
+    (tmp_path / "higgs" / "config.json").write_text("{}")
+    config = RunConfig(model=ModelConfig(checkpoint=str(tmp_path / "higgs")))
+    with pytest.raises(ConfigError, match="not known to allow its outputs to train"):
+        synthesize("nowhere.txt", "nowhere.csv", PLAN, str(tmp_path / "set"), config, Console())
+
+
+def test_the_command(inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+    app.command()(command)
+    speaker = Speaker()
+    monkeypatch.setattr(jobs.dataset, "clone_voices", speaker)
+    plan = write_lines(tmp_path / "plan.toml", "hours_per_voice = 0.003", "seed = 5")
+    given = [inputs[0], "--voices", inputs[1], "--plan", plan, "--out", str(tmp_path / "set")]
+    only = CliRunner().invoke(app, [*given, "--estimate"])
+    assert (only.exit_code, speaker.rounds) == (0, [])
+    assert "of speech for 32 s wanted" in only.output
+    done = CliRunner().invoke(app, [*given, "--format", "shar", "--format", "ljspeech"])
+    assert done.exit_code == 0
+    assert {path.name for path in (tmp_path / "set").iterdir()} == {
+        *("dataset.json", "manifest.jsonl", "run", "shar", "ljspeech")
+    }
+    missing = CliRunner().invoke(app, [*given[:4], str(tmp_path / "no.toml"), *given[5:]])
+    assert isinstance(missing.exception, ConfigError)
+    assert "No such file" in str(missing.exception)
+
+
+def test_a_set_that_falls_short_is_not_a_success(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = typer.Typer()
+    app.command()(command)
+    monkeypatch.setattr(
+        jobs.dataset, "clone_voices", Speaker(lambda row: row if row["row"] % 9 == 0 else failed(row, "x"))
+    )
+    plan = write_lines(tmp_path / "plan.toml", "hours = 0.01")
+    given = [inputs[0], "--voices", inputs[1], "--plan", plan, "--out", str(tmp_path / "set")]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 1
+    assert "fewer hours than wanted" in done.output
