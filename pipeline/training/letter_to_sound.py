@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 Phones = tuple[str, ...]
+Counts = npt.NDArray[np.float64]
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 EDGE = "#"  # what is beyond the word
 SYMBOLS = EDGE + LETTERS
@@ -152,7 +153,7 @@ class _Leaf:
     context: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def rule(self) -> Rule:
-        counts = np.bincount(self.rows.said, self.rows.weight, len(self.rows.labels))
+        counts = _weighed(self.rows.said, self.rows.weight, len(self.rows.labels))
         return Rule(self.letter, self.rows.labels[int(counts.argmax())], self.context)
 
 
@@ -161,14 +162,14 @@ def _rows(aligned: Mapping[str, Sequence[Phones]], weights: Mapping[str, float])
     for word, parts in aligned.items():
         padded = EDGE * REACH + word + EDGE * REACH
         for i, (letter, part) in enumerate(zip(word, parts, strict=True)):
-            around = [SYMBOLS.index(padded[i + REACH + offset]) for offset in OFFSETS]
-            places[letter].append((around, part, weights[word]))
+            symbols = [SYMBOLS.index(padded[i + REACH + offset]) for offset in OFFSETS]
+            places[letter].append((symbols, part, weights[word]))
     rows = {}
     for letter, found in sorted(places.items()):
         labels = sorted({part for _, part, _ in found})
         index = {part: i for i, part in enumerate(labels)}
         around, said = np.array([a for a, _, _ in found]), np.array([index[p] for _, p, _ in found])
-        rows[letter] = _Rows(around, said, np.array([w for _, _, w in found]), labels)
+        rows[letter] = _Rows(around, said, np.array([w for *_, w in found]), labels)
     return rows
 
 
@@ -203,15 +204,15 @@ def _sorted(context: Mapping[int, frozenset[str]]) -> list[tuple[int, str]]:
 def _best_split(rows: _Rows) -> tuple[float, int, int]:
     """Nats saved by the best question, its offset's index and its own."""
     num_labels = len(rows.labels)
-    total = np.bincount(rows.said, rows.weight, num_labels)
+    total = _weighed(rows.said, rows.weight, num_labels)
     best = (0.0, 0, 0)
     if (total > 0).sum() < 2:
         return best
     for o in range(len(OFFSETS)):
         at = rows.around[:, o] * num_labels + rows.said
-        counts = np.bincount(at, rows.weight, len(SYMBOLS) * num_labels).reshape(len(SYMBOLS), num_labels)
-        yes = _QUESTIONS @ counts
-        no = total - yes
+        counts = _weighed(at, rows.weight, len(SYMBOLS) * num_labels).reshape(-1, num_labels)
+        yes: Counts = _QUESTIONS @ counts
+        no: Counts = total - yes
         saved = _nats(total) - _nats(yes) - _nats(no)
         saved[(yes.sum(1) <= _LEAST[1]) | (no.sum(1) <= _LEAST[1])] = 0.0
         question = int(saved.argmax())
@@ -219,7 +220,12 @@ def _best_split(rows: _Rows) -> tuple[float, int, int]:
     return best
 
 
-def _nats(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _weighed(labels: npt.NDArray[np.int64], weight: Counts, size: int) -> Counts:
+    """The weight of each label."""
+    return np.asarray(np.bincount(labels, weight, size), np.float64)
+
+
+def _nats(counts: Counts) -> npt.NDArray[np.float64]:
     """What it costs to name the labels of `counts` [..., labels], knowing their shares."""
     kept = np.maximum(counts, 1e-12)
     shares = kept / kept.sum(-1, keepdims=True)

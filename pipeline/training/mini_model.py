@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine.embedded import MINI_NAME as NAME
+from pipeline.engine.embedded import MINI_NAME
 from pipeline.engine.standin import SPECIAL_TOKENS, save_tokenizer
 from pipeline.training.spelling import IPA, RULES_FILE, phone_normalizers, read_rules
 
@@ -101,7 +101,7 @@ def new_mini_folder(folder: Path, num_codebooks: int, *, note: str | None = None
     tokenizer = mini_tokenizer()
     config = mini_config(tokenizer, num_codebooks)
     config.architectures = ["HiggsAudioV2ForConditionalGeneration"]
-    config.voicemill_name = NAME
+    config.voicemill_name = MINI_NAME
     if note is not None:
         config.voicemill_note = note
     config.save_pretrained(folder)

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from pipeline.engine.embedded import MINI_NAME
 from pipeline.engine.model_files import read_config
 from pipeline.errors import CheckpointError
-from pipeline.training.mini_model import NAME
 
 MAX_BYTES = 60_000_000
 _WEIGHTS = "model.safetensors"
@@ -52,7 +52,11 @@ def assemble(
     (folder / "codec").mkdir(exist_ok=True)
     shutil.copyfile(codec / "config.json", folder / "codec" / "config.json")
     store_as(codec / _WEIGHTS, folder / "codec" / _WEIGHTS, codec_dtype)
-    config |= {"voicemill_name": NAME, "voicemill_note": note, "dtype": str(dtype).removeprefix("torch.")}
+    config |= {
+        "voicemill_name": MINI_NAME,
+        "voicemill_note": note,
+        "dtype": str(dtype).removeprefix("torch."),
+    }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     shutil.copyfile(licence, folder / "LICENSE")
     (folder / "MODEL_CARD.md").write_text(model_card(config, note, figures, recipe), "utf-8")
