@@ -26,6 +26,9 @@ from pipeline.command_options import (
     TakeOver,
     settings_of,
 )
+from pipeline.commands.dub import dub
+from pipeline.commands.narrate import narrate, redo
+from pipeline.commands.synthesize import synthesize
 from pipeline.commands.withdraw import withdraw
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, VoicemillError, printable
@@ -275,7 +278,8 @@ def gc(
     say(out_console, f"{len(keys)} objects {'deleted' if delete else 'to delete: add --delete'}")
 
 
-app.command()(withdraw)
+for command in (narrate, redo, dub, synthesize, withdraw):
+    app.command()(command)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,3 +43,14 @@ def settings_of(config: Path | None, assignments: list[str] | None) -> RunConfig
         return load_config(config.read_bytes(), assignments or [])
     except OSError as error:
         raise ConfigError(f"--config {config}: {error.strerror}") from error
+
+
+def run_alone(command: Callable[..., None]) -> int:
+    """A command as a program of its own, `python -m jobs.NAME`; its exit code."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0

@@ -1,0 +1,165 @@
+"""Narration: a book and a voice to its audio, with chapters, subtitles and a report.
+
+    python -m jobs.narration BOOK --out OUT (--ref FILE | --voices VOICES.toml) [...]
+
+The same as `voicemill narrate`, which says what it takes with --help.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+
+from jobs.clone_voices import clone_voices
+from pipeline.beforehand import refuse_conflicts
+from pipeline.command_options import run_alone
+from pipeline.config import ResourceConfig, RunConfig
+from pipeline.errors import ConfigError
+from pipeline.narration.assemble import assemble
+from pipeline.narration.lexicon import Lexicon
+from pipeline.narration.options import NarrationOptions
+from pipeline.narration.read_book import load_book
+from pipeline.narration.report import Report
+from pipeline.narration.rounds import (
+    Narration,
+    Round,
+    add_round,
+    keep,
+    kept,
+    never_asked,
+    once_more,
+    open_folder,
+    read_rounds,
+    refuse_unknown,
+)
+from pipeline.narration.script import make_script
+from pipeline.narration.takes import heard_of
+from pipeline.narration.voices import Voices, refuse_unvoiced
+from pipeline.programme.references import FOLDER, keep_reference
+from pipeline.run import config_of_run
+from pipeline.storage import Store, open_store
+from pipeline.uris import shown
+from pipeline.views import say
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The voices, and the file that their references are relative to."""
+
+    voices: Voices
+    base_uri: str
+
+
+def narrate(
+    book: str,
+    out: str,
+    cast: Cast,
+    lexicon: Lexicon,
+    options: NarrationOptions,
+    config: RunConfig,
+    console: Console,
+    *,
+    take_over: bool = False,
+) -> Report:
+    """Returns the report. Running it again on the same `out` speaks only what is new in the book."""
+    say(console, f"reading {shown(book)}")
+    text = load_book(book)
+    refuse_unvoiced(text, cast.voices, shown(book))
+    script = make_script(text, cast.voices, lexicon, options, config.check.language)
+    store = open_folder(out)
+    config = _with_own_references(config, store)
+    narration = Narration(store, script, options, _references(store, cast, config))
+    keep(narration, shown(book))
+    if new := never_asked(narration.rows, read_rounds(store)):
+        say(
+            console,
+            f"{len(script.segments)} segments in {len(script.chapters)} chapters, {len(new)} to speak",
+        )
+        add_round(store, new)
+    _speak(narration, config, console, take_over=take_over)
+    return _assembled(narration, console)
+
+
+def redo(
+    out: str,
+    ids: Sequence[str],
+    resources: ResourceConfig,
+    console: Console,
+    *,
+    missing: bool = False,
+    take_over: bool = False,
+) -> Report:
+    """Speaks segments again with their next seeds, and puts all together anew; the others stay.
+
+    What an earlier call left unfinished is ended first, and its segments are not begun once more. `missing`:
+    also those that have no take. Raises ConfigError for ids that are not in the script, and for none.
+    """
+    narration = kept(out)
+    refuse_unknown(narration, ids)
+    if not ids and not missing:
+        raise ConfigError("nothing to speak again; name segments, ch03-0041, or give --missing")
+    config = config_of_run(narration.run_uri(0), resources)
+    rounds = read_rounds(narration.store)
+    ended = {row["id"] for each in rounds if not _is_whole(narration, each) for row in each.rows}
+    _speak(narration, config, console, take_over=take_over)
+    wanted = [name for name in ids if name not in ended]
+    if missing:
+        wanted += [each.segment.id for each in heard_of(narration) if each.take is None]
+    if again := once_more(narration, wanted, rounds, config.sampling.seed, config.gates.max_takes):
+        say(console, f"{len(again)} segments are spoken again")
+        add_round(narration.store, again)
+        _speak(narration, config, console, take_over=take_over)
+    return _assembled(narration, console)
+
+
+def _references(store: Store, cast: Cast, config: RunConfig) -> dict[str, tuple[str, str | None]]:
+    return {
+        voice.name: (
+            keep_reference(store, cast.base_uri, voice.ref, config.check, f"[{voice.name}]"),
+            voice.ref_text,
+        )
+        for voice in cast.voices.by_name.values()
+    }
+
+
+def _with_own_references(config: RunConfig, store: Store) -> RunConfig:
+    """Where a job restricts what rows may name, the copies that this one has made are among it."""
+    if not config.check.allowed_prefixes:
+        return config
+    allowed = [*config.check.allowed_prefixes, f"{store.uri}/{FOLDER}/"]
+    return replace(config, check=replace(config.check, allowed_prefixes=allowed))
+
+
+def _speak(narration: Narration, config: RunConfig, console: Console, *, take_over: bool) -> None:
+    """Every round is an ordinary run; one that is whole is only looked at for other settings."""
+    for each in read_rounds(narration.store):
+        uri = narration.run_uri(each.number)
+        if _is_whole(narration, each):
+            refuse_conflicts(uri, "speak", config)
+        else:
+            clone_voices(narration.manifest_uri(each.number), uri, config, console, take_over=take_over)
+
+
+def _is_whole(narration: Narration, each: Round) -> bool:
+    return open_store(narration.run_uri(each.number)).exists("_SUCCESS")
+
+
+def _assembled(narration: Narration, console: Console) -> Report:
+    heard = heard_of(narration)
+    say(console, f"putting together {sum(each.take is not None for each in heard)} of {len(heard)} segments")
+    return assemble(narration, heard)
+
+
+def main() -> int:
+    from pipeline.commands.narrate import narrate as command
+
+    return run_alone(command)
+
+
+if __name__ == "__main__":
+    from pipeline.cli import reported
+
+    sys.exit(reported(main))

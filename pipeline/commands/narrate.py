@@ -1,0 +1,155 @@
+"""`voicemill narrate` and `voicemill redo`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.command_options import Assignments, JobFile, TakeOver, settings_of
+from pipeline.config import RunConfig
+from pipeline.errors import ConfigError, RowError
+
+_MAX_FILE_BYTES = 8 * 2**20
+
+
+def narrate(
+    book: Annotated[
+        str, typer.Argument(metavar="BOOK", help="Plain text, Markdown, HTML or EPUB; a path or URI.")
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", "-o", help="Folder of the narration: a path or URI. The same again resumes it."
+        ),
+    ],
+    ref: Annotated[str | None, typer.Option("--ref", help="The narrator's recording: a path or URI.")] = None,
+    ref_text: Annotated[str | None, typer.Option("--ref-text", help="What the recording says.")] = None,
+    voices: Annotated[
+        str | None,
+        typer.Option(
+            "--voices", help="TOML instead: a table per voice, with ref; the one named default narrates."
+        ),
+    ] = None,
+    lexicon: Annotated[
+        str | None, typer.Option("--lexicon", help='TOML: "as written" = "as spoken".')
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="BCP 47; by default the book's own, else check.language.")
+    ] = None,
+    numbers: Annotated[
+        bool, typer.Option("--numbers/--digits", help="Numbers, money, dates and units in words.")
+    ] = True,
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="m4b, mp3, opus, flac, wav; may be repeated. All but m4b also by chapter."
+        ),
+    ] = None,
+    subtitles: Annotated[
+        list[str] | None, typer.Option("--subtitles", help="srt, vtt; may be repeated.")
+    ] = None,
+    lufs: Annotated[
+        float, typer.Option("--lufs", help="Loudness of the programme: -23, -19, -16, ...")
+    ] = -19.0,
+    max_segment_s: Annotated[
+        float, typer.Option("--max-segment-s", help="Sentences are put together up to this length.")
+    ] = 15.0,
+    pause: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pause",
+            metavar="NAME=SECONDS",
+            help="clause, sentence, paragraph, heading, scene, chapter; may be repeated.",
+        ),
+    ] = None,
+    missing: Annotated[
+        str,
+        typer.Option("--missing", help="Of failed and rejected segments: gap (silence), stop (no audio)."),
+    ] = "gap",
+    gap_s: Annotated[float, typer.Option("--gap-s", help="How long such a gap is.")] = 1.0,
+    config: JobFile = None,
+    set_: Assignments = None,
+    take_over: TakeOver = False,
+) -> None:
+    """Speak a book: chapters, one loudness, M4B with marks, subtitles, a report. Run it again to resume.
+
+    Example: `voicemill narrate book.epub --ref voices/anna.flac --out books/mine`
+    """
+    from jobs.narration import Cast
+    from jobs.narration import narrate as narrated
+    from pipeline.narration.lexicon import read_lexicon
+    from pipeline.narration.options import NarrationOptions, missing_policy, pauses_from
+    from pipeline.narration.report import print_narration
+    from pipeline.narration.voices import one_voice, read_voices
+
+    if (ref is None) == (voices is None):
+        raise ConfigError("give the narrator's recording (--ref), or a file of voices (--voices)")
+    if voices is not None and ref_text is not None:
+        raise ConfigError("--ref-text goes with --ref; in --voices it stands beside each ref")
+    options = NarrationOptions(
+        language=language,
+        numbers=numbers,
+        max_segment_s=max_segment_s,
+        pauses=pauses_from(pause or ()),
+        formats=tuple(dict.fromkeys(format or ["m4b"])),
+        subtitles=tuple(dict.fromkeys(subtitles or ["srt"])),
+        lufs=lufs,
+        missing=missing_policy(missing),
+        gap_s=gap_s,
+    )
+    cast = (
+        Cast(read_voices(_read(voices), voices), voices)
+        if voices
+        else Cast(one_voice(ref or "", ref_text), "")
+    )
+    words = read_lexicon(_read(lexicon), lexicon) if lexicon else {}
+    console = Console(soft_wrap=False)
+    report = narrated(
+        book, out, cast, words, options, settings_of(config, set_), console, take_over=take_over
+    )
+    print_narration(console, report, out)
+    raise typer.Exit(1 if report["missing"] else 0)
+
+
+def redo(
+    out: Annotated[str, typer.Argument(metavar="NARRATION", help="The --out of a `voicemill narrate`.")],
+    segments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SEGMENT]...", help="Ids such as ch03-0041; see report.json."),
+    ] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Also all that failed, were rejected, or were never spoken.")
+    ] = False,
+    config: JobFile = None,
+    set_: Assignments = None,
+    take_over: TakeOver = False,
+) -> None:
+    """Speak segments of a narration again, with other seeds, and put it together anew; all others stay.
+
+    Example: `voicemill redo books/mine ch03-0041 ch03-0042`
+    """
+    from jobs.narration import redo as spoken_again
+    from pipeline.narration.report import print_narration
+
+    given = settings_of(config, set_)
+    if replace(given, resources=RunConfig().resources) != RunConfig():
+        raise ConfigError(
+            "redo keeps the settings its narration was made with; only [resources] may be given"
+        )
+    console = Console(soft_wrap=False)
+    report = spoken_again(out, segments or [], given.resources, console, missing=missing, take_over=take_over)
+    print_narration(console, report, out)
+    raise typer.Exit(1 if report["missing"] else 0)
+
+
+def _read(uri: str) -> bytes:
+    """What the command line names. Raises ConfigError."""
+    from pipeline.storage import read_uri
+
+    try:
+        return read_uri(uri, _MAX_FILE_BYTES)
+    except RowError as error:
+        raise ConfigError(error.message) from error

@@ -1,0 +1,68 @@
+"""The heard segments as files to hand on: programmes, chapters, subtitles, and the report, written last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.narration.placing import cues_of, place, sample_rate_of
+from pipeline.narration.report import Report, report_of, settled_report
+from pipeline.narration.rounds import Narration
+from pipeline.narration.takes import Heard, keep_sounds
+from pipeline.narration.writing import file_stem, write_sound
+from pipeline.programme.subtitles import subtitles_bytes
+from pipeline.storage import Store
+
+REPORT = "report.json"
+_VERSION = 1  # of what is made of the same takes
+
+
+def assemble(narration: Narration, heard: Sequence[Heard]) -> Report:
+    """What is whole already is left as it is. With segments missing, and where the job says `stop`, only the
+    report is written. Raises ConfigError, StorageError."""
+    store, options = narration.store, narration.options
+    made_of = _fingerprint(narration, heard)
+    if (done := settled_report(store, REPORT, made_of)) is not None:
+        return done
+    before = list(json.loads(store.get(REPORT))["files"]) if store.exists(REPORT) else []
+    rate = sample_rate_of(heard)
+    is_missing = any(each.take is None for each in heard)
+    if rate is None or (is_missing and options.missing == "stop"):
+        _remove(store, before)
+        return _put_report(store, report_of(narration, heard, made_of))
+    placed = place(heard, rate, options.gap_s)
+    store.delete(REPORT)
+    with tempfile.TemporaryDirectory(prefix="voicemill-") as folder:
+        keep_sounds(narration, heard, Path(folder))
+        loudness, files = write_sound(narration, placed, rate, Path(folder))
+    for format in options.subtitles:
+        files.append(f"{file_stem(narration)}.{format}")
+        store.put(files[-1], subtitles_bytes(cues_of(placed, rate), format))
+    _remove(store, [key for key in before if key not in files])
+    report = report_of(narration, heard, made_of, placed=placed, sample_rate=rate, loudness=loudness)
+    return _put_report(store, {**report, "files": files})
+
+
+def _fingerprint(narration: Narration, heard: Sequence[Heard]) -> str:
+    takes = [
+        [each.segment.id, each.segment.written, each.segment.pause_s, each.why]
+        + ([each.take.round, each.take.id, each.take.values["codes_sha256"]] if each.take else [])
+        for each in heard
+    ]
+    script = narration.script
+    told = [_VERSION, narration.options.to_dict(), script.title, script.author, script.chapters, takes]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _remove(store: Store, keys: Sequence[str]) -> None:
+    """Files of an earlier programme that are no part of this one."""
+    for key in keys:
+        store.delete(key)
+
+
+def _put_report(store: Store, report: Report) -> Report:
+    store.put(REPORT, json.dumps(report, ensure_ascii=False, indent=1).encode())
+    return report

@@ -1,0 +1,53 @@
+"""The file of a book, whatever its format: plain text, Markdown, HTML or EPUB."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from markdown_it import MarkdownIt
+
+from pipeline.errors import ConfigError, ManifestError, RowError
+from pipeline.narration.book import Block, Book, Chapter, chapters_by_headings
+from pipeline.narration.epub import read_epub
+from pipeline.narration.html_text import html_blocks
+from pipeline.narration.plain_text import text_blocks
+from pipeline.programme.subtitles import decoded
+from pipeline.storage import read_uri
+from pipeline.uris import shown
+
+MAX_BOOK_BYTES = 128 * 2**20
+_TEXT = frozenset({".txt", ".text", ""})
+_MARKDOWN = frozenset({".md", ".markdown", ".mkd"})
+_HTML = frozenset({".html", ".htm", ".xhtml"})
+
+
+def load_book(uri: str) -> Book:
+    """Raises ConfigError for what cannot be read, ManifestError for what is no book."""
+    try:
+        data = read_uri(uri, MAX_BOOK_BYTES)
+    except RowError as error:
+        raise ConfigError(error.message) from error
+    return read_book(data, shown(uri))
+
+
+def read_book(data: bytes, name: str) -> Book:
+    """By the suffix of its name. Raises ManifestError."""
+    path = PurePosixPath(name)
+    suffix = path.suffix.lower()
+    if suffix == ".epub":
+        return read_epub(data, name)
+    blocks: list[Block]
+    if suffix in _MARKDOWN:
+        blocks = html_blocks(MarkdownIt().render(decoded(data, name)))
+    elif suffix in _HTML:
+        blocks = html_blocks(data)
+    elif suffix in _TEXT:
+        blocks = list(text_blocks(decoded(data, name)))
+    else:
+        raise ManifestError(f"{name}: no book by its name; give one of .txt, .md, .html or .epub")
+    chapters: list[Chapter] = chapters_by_headings(blocks, path.stem)
+    if not any(paragraph.kind == "text" for chapter in chapters for paragraph in chapter.paragraphs):
+        raise ManifestError(f"{name}: holds no text to speak")
+    first = blocks[0]
+    lone = first.level and sum(block.level == first.level for block in blocks) == 1 and suffix not in _TEXT
+    return Book(first.text if lone else path.stem, tuple(chapters))

@@ -1,0 +1,125 @@
+"""What became of a narration: its chapters, every segment with its times and scores, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.errors import printable
+from pipeline.narration.placing import Placed, chapter_bounds
+from pipeline.narration.rounds import Narration
+from pipeline.narration.takes import Heard
+from pipeline.storage import Store
+from pipeline.views import say
+
+Report = dict[str, Any]
+_SHOWN = 20
+_SCORES = ("seed", "take", "wer", "cer", "similarity", "gate", "gate_reasons")
+
+
+def report_of(
+    narration: Narration,
+    heard: Sequence[Heard],
+    made_of: str,
+    *,
+    placed: Sequence[Placed] = (),
+    sample_rate: int = 0,
+    loudness: dict[str, float | None] | None = None,
+) -> Report:
+    """JSON-able. Times are seconds of the programme, null where nothing was put together."""
+    script = narration.script
+    times = {
+        each.heard.segment.id: (each.start / sample_rate, (each.start + each.length) / sample_rate)
+        for each in placed
+    }
+    bounds = chapter_bounds(placed)
+    return {
+        "title": script.title,
+        "author": script.author,
+        "language": script.language,
+        "made_of": made_of,
+        "length_s": placed[-1].behind / sample_rate if placed else None,
+        "loudness": loudness,
+        "chapters": [
+            {
+                "number": number,
+                "title": title,
+                "start_s": bounds[number][0] / sample_rate if number in bounds else None,
+                "end_s": bounds[number][1] / sample_rate if number in bounds else None,
+                "segments": sum(each.segment.chapter == number for each in heard),
+                "missing": sum(each.segment.chapter == number and each.take is None for each in heard),
+            }
+            for number, title in enumerate(script.chapters, start=1)
+        ],
+        "missing": [
+            {"id": each.segment.id, "written": each.segment.written, "why": each.why}
+            for each in heard
+            if each.take is None
+        ],
+        "segments": [_segment(each, times.get(each.segment.id)) for each in heard],
+        "files": [],
+    }
+
+
+def settled_report(store: Store, key: str, made_of: str) -> Report | None:
+    """The report of the very same, if all its files are there."""
+    if not store.exists(key):
+        return None
+    report: Report = json.loads(store.get(key))
+    whole = report["made_of"] == made_of and all(map(store.exists, report["files"]))
+    return report if whole else None
+
+
+def print_narration(console: Console, report: Report, out: str) -> None:
+    """A line per chapter, the missing segments, and where everything is."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("chapter", "segments", "missing", "begins"):
+        table.add_column(name, justify="left" if name == "chapter" else "right")
+    for chapter in report["chapters"]:
+        title = Text(printable(f"{chapter['number']}  {chapter['title']}"))
+        counts = str(chapter["segments"]), str(chapter["missing"] or "-")
+        table.add_row(title, *counts, _clock(chapter["start_s"]))
+    console.print(table)
+    for each in report["missing"][:_SHOWN]:
+        say(console, f"{each['id']}: {each['why']}: {each['written'][:80]}")
+    if len(report["missing"]) > _SHOWN:
+        say(console, f"... and {len(report['missing']) - _SHOWN} more: report.json has them all")
+    if report["files"]:
+        loudness = report["loudness"]
+        level = f"{loudness['integrated_lufs']:.1f} LUFS, peak {loudness['true_peak_dbtp']} dBTP"
+        say(console, f"length    {_clock(report['length_s'])}, {level}")
+        for key in report["files"]:
+            if not key.startswith("chapters/"):
+                say(console, f"file      {out}/{key}")
+    else:
+        say(console, "nothing was put together: segments are missing")
+    if report["missing"]:
+        say(console, f"{len(report['missing'])} segments are missing: voicemill redo {out} --missing")
+
+
+def _segment(each: Heard, times: tuple[float, float] | None) -> dict[str, Any]:
+    segment, take = each.segment, each.take
+    start_s, end_s = times or (None, None)
+    return {
+        "id": segment.id,
+        "chapter": segment.chapter,
+        "start_s": start_s,
+        "end_s": end_s,
+        "written": segment.written,
+        "spoken": segment.spoken,
+        "voice": segment.voice,
+        "round": take.round if take else None,
+        "why": each.why,
+        **{name: take.values[name] if take else None for name in _SCORES},
+    }
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{seconds % 60:06.3f}"

@@ -1,0 +1,93 @@
+"""Texts as a reader says them; the expected words are written by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.narration.lexicon import abbreviations, read_lexicon
+from pipeline.narration.sound_tags import SOUND_TAGS
+from pipeline.narration.spoken import spoken_form, with_arabic_number
+
+ENGLISH = {
+    "He paid $5.": "He paid five dollars.",
+    "It is $5.20 or £1.50.": "It is five dollars twenty cents or one pound fifty pence.",
+    "A $2.5 million plan.": "A two point five million dollars plan.",
+    "In 1865, 1,234 men left.": "In eighteen sixty-five, one thousand two hundred and thirty-four men left.",
+    "At 10:30, 9:05 and 7:00.": "At ten thirty, nine oh five and seven o’clock.",
+    "Due 2026-11-25.": "Due November twenty-fifth, twenty twenty-six.",
+    "The 21st of May.": "The twenty-first of May.",
+    "It grew 5% in 12.5 km.": "It grew five percent in twelve point five kilometers.",
+    "It was -5 outside.": "It was minus five outside.",
+    "Agent 007 came.": "Agent zero zero seven came.",
+    "Dr. and Mrs. Hill, i.e. us.": "Doctor and Missus Hill, that is us.",
+    "Pears, etc.": "Pears, et cetera.",
+    "“Pears, etc.”": "“Pears, et cetera.”",
+    "_Very_ odd snake_case.": "Very odd snake_case.",
+    "Version 1.2.3 of B2B mp3.": "Version 1.2.3 of B2B mp3.",
+    "Ha! [laugh] Yes. [music start] [sic]": "Ha! <SE>[Laughter]</SE> Yes. <SE_s>[Music]</SE_s> [sic]",
+}
+OTHERS = [
+    ("de", "Es kostet 5,20 €, z. B. 1.234,5 km.", "Es kostet fünf Euro und zwanzig Cent, zum Beispiel "
+     "eintausendzweihundertvierunddreißig Komma fünf Kilometer."),
+    ("de", "Am 3. Mai kamen 3.", "Am 3. Mai kamen drei."),
+    ("fr", "M. Dupont a 1 234 livres et 50 %.", "Monsieur Dupont a mille deux cent trente-quatre livres et cinquante pour cent."),
+    ("sv", "Det är 20 km.", "Det är tjugo kilometer."),
+    ("zh", "他有3个。", "他有3个。"),  # no library has the words: as written
+    ("tlh", "3 Hov", "3 Hov"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "spoken"), ENGLISH.items())
+def test_english(written: str, spoken: str) -> None:
+    assert spoken_form("en", {})(written) == spoken
+
+
+@pytest.mark.parametrize(("language", "written", "spoken"), OTHERS)
+def test_other_languages(language: str, written: str, spoken: str) -> None:
+    assert spoken_form(language, {})(written) == spoken
+
+
+def test_digits_may_stay() -> None:
+    assert spoken_form("en", {}, numbers=False)("Mr. 5, $5") == "Mister 5, $5"
+
+
+def test_the_job_s_lexicon_is_over_the_language_s() -> None:
+    lexicon = read_lexicon(
+        b'Cholmondeley = "Chumley"\n"Mr." = "Master"\n"C++" = "C plus plus"\n[de]\nGmbH = "G m b H"\n',
+        "l.toml",
+    )
+    english = spoken_form("en-GB", lexicon)
+    assert english("Mr. Cholmondeley of Cholmondeleyshire writes C++.") == (
+        "Master Chumley of Cholmondeleyshire writes C plus plus."
+    )
+    assert english("GmbH") == "GmbH"
+    assert spoken_form("de", lexicon)("Die GmbH.") == "Die G m b H."
+
+
+@pytest.mark.parametrize(
+    "toml", [b"a = 1", b"[en]\na = 2", b"[en.x]\na = 'b'", b"'' = 'x'", b"a =", b"\xff = 'x'"]
+)
+def test_what_is_no_lexicon(toml: bytes) -> None:
+    with pytest.raises(ConfigError, match=r"^words\.toml: "):
+        read_lexicon(toml, "words.toml")
+
+
+def test_abbreviations_are_read_whole() -> None:
+    assert abbreviations()["en"]["Dr."] == "Doctor"
+    assert abbreviations()[""] == {}
+
+
+def test_every_sound_is_put_in_its_marks() -> None:
+    text = " ".join(SOUND_TAGS)
+    assert spoken_form("en", {})(text) == " ".join(SOUND_TAGS.values())
+
+
+@pytest.mark.parametrize(
+    ("heading", "said"),
+    [("CHAPTER IV. The Storm", "CHAPTER 4. The Storm"), ("XII", "12"), ("IX.", "9."), ("I, Claudius", "I, Claudius"),
+     ("Part One", "Part One"), ("Kapitel XL: Ende", "Kapitel 40: Ende"), ("CHAPTER IIII", "CHAPTER IIII"),
+     ("Mix", "Mix")],
+)  # fmt: skip
+def test_roman_numbers_of_headings(heading: str, said: str) -> None:
+    assert with_arabic_number(heading) == said
