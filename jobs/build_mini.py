@@ -29,9 +29,9 @@ SENTENCES, MANIFEST, ROWS = "manifests/held_out_sentences.txt", "manifests/held_
 def steps(work: Path, out: Path, device: str) -> dict[str, list[str]]:
     """The commands by name, in order: modules and their arguments."""
     corpus, samples, codec, model = (str(work / name) for name in ("corpus", "samples", "codec", "model"))
-    codes, asked = f"{codec}/final", str(work / "held_out")
+    codes = f"{codec}/final"
     on = ["--device", device]
-    evaluate = ["jobs.evaluate_mini", f"{model}/final", f"{asked}/samples", "--codec", codes]
+    evaluate = ["jobs.evaluate_mini", f"{model}/final", MANIFEST, "--codec", codes]
     evaluate += ["--rows", str(ROWS), *on]
     return {
         "corpus": ["jobs.synthesize_corpus", corpus, "--rounds", str(CORPUS_ROUNDS)],
@@ -44,10 +44,6 @@ def steps(work: Path, out: Path, device: str) -> dict[str, list[str]]:
             *("jobs.train_model", samples, model, "--codebooks", str(CODEBOOKS)),
             *("--steps", str(MODEL_STEPS), "--decay-steps", str(MODEL_DECAY)),
             *("--learning-rate", str(LEARNING_RATE), "--export", f"{model}/final", *on),
-        ],
-        "held_out": [
-            *("pipeline.cli", "prepare", MANIFEST, "--out", asked),
-            *("--set", f"model.checkpoint={model}/final", "--set", f"model.codec={codes}"),
         ],
         "teacher": ["jobs.held_out_set", SENTENCES, MANIFEST, "--codec", codes],
         "quality": [*evaluate, "--best-of", "4"],

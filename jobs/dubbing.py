@@ -19,6 +19,7 @@ from pipeline.dubbing.assemble import assemble, standing
 from pipeline.dubbing.place import Round, again, first_round, place
 from pipeline.dubbing.project import DubOptions, Project, open_project
 from pipeline.dubbing.takes import manifest_bytes
+from pipeline.programme.references import with_own_references
 from pipeline.views import say
 
 
@@ -27,17 +28,18 @@ def dub(
 ) -> dict[str, Any]:
     """Returns the report. Running it again on the same `out` does only what is missing or has changed."""
     project = open_project(out, options, config)
+    config = with_own_references(config, project.store)
     first = first_round(project)
     speak(project, 1, first, config, console, take_over=take_over)
     placements = place(project, [first])
     if options.takes_again and (second := again(project, placements)):
-        say(console, f"{len(second)} cues are too long for their slots and are spoken again")
+        say(console, f"cues too long for their slots, which are spoken again: {len(second)}")
         speak(project, 2, second, config, console, take_over=take_over)
         placements = place(project, [first, second])
     if (report := standing(project, placements)) is not None:
         say(console, f"{out} is whole already: nothing to do")
         return report
-    say(console, f"putting {sum(1 for each in placements if each.placed)} cues on the track")
+    say(console, f"cues put on the track: {sum(1 for each in placements if each.placed)}")
     return assemble(project, placements)
 
 

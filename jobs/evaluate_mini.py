@@ -2,9 +2,9 @@
 
 python -m jobs.evaluate_mini CHECKPOINT SAMPLES [--codec FOLDER] [--rows N] [--ablation NAME ...] ...
 
-SAMPLES is a folder of sample shards, with or without labels. CHECKPOINT may be the folder of a training
-run: its last state is taken. One JSON line for each ablation; `none` is the model as it is, and `labels`
-the codec alone, with the codes that the model should have said.
+SAMPLES is a manifest of the held-out set, or a folder of sample shards, with or without labels. CHECKPOINT
+may be the folder of a training run: its last state is taken. One JSON line for each ablation; `none` is the
+model as it is, and `labels` the codec alone, with the codes that the model should have said.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ from pipeline.errors import CheckpointError
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
 from pipeline.training.ablations import ABLATIONS, Ablation, ablate_model
 from pipeline.training.checkpoints import last_checkpoint
-from pipeline.training.held_out import as_audio, items_of, labelled_codes, read_rows, samples_by_voice
+from pipeline.training.held_out import (
+    as_audio,
+    items_of,
+    labelled_codes,
+    pack_rows,
+    read_rows,
+    samples_by_voice,
+)
 from pipeline.training.model_export import export_run
 from pipeline.training.model_training import ModelRun
 from pipeline.training.speech_quality import HeardRow, SpokenRow, best_of, listen, summary, voices_of
@@ -46,17 +53,20 @@ def load(spec: str, device: str) -> Checkpoint:
 
 def evaluate(given: argparse.Namespace, ablation: Ablation) -> dict[str, Any]:
     """The figures of one ablation."""
-    rows = read_rows(given.samples, given.rows)
     codec = load_codec(given.codec or given.checkpoint, device=given.device)
     encoder, transcriber = load_speaker_encoder("demo:resemblyzer"), load_transcriber("demo:pocketsphinx")
     if encoder is None or transcriber is None:
         raise CheckpointError("the demo evaluators are missing: install the extra `demo`")
+    checkpoint = load(given.checkpoint, given.device)
+    if given.samples.is_file():
+        rows = pack_rows(given.samples, given.rows, checkpoint.prompt_format, codec)
+    else:
+        rows = read_rows(given.samples, given.rows)
     voices = voices_of(samples_by_voice(rows), encoder)
     seconds = 0.0
     if ablation == "labels":
         spoken = [as_audio(rows, labelled_codes(rows), codec, ablation)]
     else:
-        checkpoint = load(given.checkpoint, given.device)
         ablate_model(checkpoint.model, ablation)
         sampling = over(checkpoint.sampling, given.temperature, given.top_p, given.top_k)
         engine = ContinuousEngine(checkpoint, sampling, num_slots=given.slots)

@@ -3,8 +3,7 @@
 python -m jobs.held_out_set SENTENCES MANIFEST            writes MANIFEST and its references beside it
 python -m jobs.held_out_set SENTENCES MANIFEST --codec CODEC [--rows N]     one JSON line each
 
-The model itself is measured by `voicemill prepare MANIFEST --out RUN -s model.checkpoint=MODEL` and
-`python -m jobs.evaluate_mini MODEL RUN/samples --rows 200`.
+The model itself is measured by `python -m jobs.evaluate_mini MODEL MANIFEST --rows 200`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -38,7 +38,7 @@ from pipeline.narration.rounds import (
 from pipeline.narration.script import make_script
 from pipeline.narration.takes import heard_of
 from pipeline.narration.voices import Voices, refuse_unvoiced
-from pipeline.programme.references import FOLDER, keep_reference
+from pipeline.programme.references import Reference, keep_reference, with_own_references
 from pipeline.run import config_of_run
 from pipeline.storage import Store, open_store
 from pipeline.uris import shown
@@ -70,13 +70,13 @@ def narrate(
     refuse_unvoiced(text, cast.voices, shown(book))
     script = make_script(text, cast.voices, lexicon, options, config.check.language)
     store = open_folder(out)
-    config = _with_own_references(config, store)
+    config = with_own_references(config, store)
     narration = Narration(store, script, options, _references(store, cast, config))
     keep(narration, shown(book))
     if new := never_asked(narration.rows, read_rounds(store)):
         say(
             console,
-            f"{len(script.segments)} segments in {len(script.chapters)} chapters, {len(new)} to speak",
+            f"chapters: {len(script.chapters)}, segments: {len(script.segments)}, to speak: {len(new)}",
         )
         add_round(store, new)
     _speak(narration, config, console, take_over=take_over)
@@ -109,28 +109,21 @@ def redo(
     if missing:
         wanted += [each.segment.id for each in heard_of(narration) if each.take is None]
     if again := once_more(narration, wanted, rounds, config.sampling.seed, config.gates.max_takes):
-        say(console, f"{len(again)} segments are spoken again")
+        say(console, f"segments spoken again: {len(again)}")
         add_round(narration.store, again)
         _speak(narration, config, console, take_over=take_over)
     return _assembled(narration, console)
 
 
-def _references(store: Store, cast: Cast, config: RunConfig) -> dict[str, tuple[str, str | None]]:
+def _references(store: Store, cast: Cast, config: RunConfig) -> dict[str, Reference]:
     return {
-        voice.name: (
+        voice.name: Reference(
             keep_reference(store, cast.base_uri, voice.ref, config.check, f"[{voice.name}]"),
             voice.ref_text,
+            voice.consent_id,
         )
         for voice in cast.voices.by_name.values()
     }
-
-
-def _with_own_references(config: RunConfig, store: Store) -> RunConfig:
-    """Where a job restricts what rows may name, the copies that this one has made are among it."""
-    if not config.check.allowed_prefixes:
-        return config
-    allowed = [*config.check.allowed_prefixes, f"{store.uri}/{FOLDER}/"]
-    return replace(config, check=replace(config.check, allowed_prefixes=allowed))
 
 
 def _speak(narration: Narration, config: RunConfig, console: Console, *, take_over: bool) -> None:
@@ -149,7 +142,8 @@ def _is_whole(narration: Narration, each: Round) -> bool:
 
 def _assembled(narration: Narration, console: Console) -> Report:
     heard = heard_of(narration)
-    say(console, f"putting together {sum(each.take is not None for each in heard)} of {len(heard)} segments")
+    there = sum(each.take is not None for each in heard)
+    say(console, f"segments put together: {there} of {len(heard)}")
     return assemble(narration, heard)
 
 

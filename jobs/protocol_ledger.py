@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.destination import file_destination
+from pipeline.engine.dialogue import spoken_text
 from pipeline.errors import ConfigError, printable
 from pipeline.metrics.ledger import LedgerLine, ledger
 from pipeline.metrics.protocol_run import COLUMNS, Row, missing_reason, of_language
@@ -33,7 +34,7 @@ from pipeline.views import say
 def ledger_of(rows: Sequence[Row], protocol: Protocol, heard_by: HeardBy) -> list[dict[str, Any]]:
     """The ledger as JSON-able lines; a row without a transcript counts as nothing heard."""
     pairs = [
-        (row["target_text"] or "", "" if missing_reason(row) else row["hypothesis"])
+        (spoken_text(row["target_text"] or ""), "" if missing_reason(row) else row["hypothesis"])
         for row in rows
         if of_language(row, protocol)
     ]

@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--dtype", choices=sorted(_DTYPES), default="float16")
     parser.add_argument("--codec-dtype", choices=sorted(_DTYPES), default="float32")
+    parser.add_argument("--temperature", type=float, default=0.25, help="of a job that sets none")
     parser.add_argument("--note", default=NOTES[MINI_NAME])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as exported:
@@ -49,6 +50,7 @@ def main() -> int:
             dtype=_DTYPES[given.dtype],
             codec_dtype=_DTYPES[given.codec_dtype],
             note=given.note,
+            temperature=given.temperature,
             figures=json.loads(given.figures.read_text("utf-8")),
             recipe=json.loads(given.recipe.read_text("utf-8")),
             licence=Path(__file__).parents[1] / "LICENSE",

@@ -28,7 +28,7 @@ from pipeline.codecs import codec_info, load_codec
 from pipeline.consent import load_consent
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.evaluators import load_quality_model, load_speaker_encoder, load_transcriber
-from pipeline.plan import PlannedShard, read_planned
+from pipeline.plan import PlannedShard, kept_footers, read_planned
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import (
     GENERATED_ROW,
@@ -155,6 +155,7 @@ class PackSamples:
 
         model = run.config.model
         self._run = run
+        self._footer_of = kept_footers(run.store)
         self._report = Reporter(board, "pack_sample")
         self._prompt_of = prompt_lookup(cache, failed_prompts)
         self._format = PromptFormat.load(
@@ -175,7 +176,7 @@ class PackSamples:
         committed = self._run.samples.read_commit(shard.name)
         if committed is None:
             packed = self._report.through(
-                pa.Table.from_pylist(read_planned(self._run.store, shard)),
+                pa.Table.from_pylist(read_planned(self._run.store, shard, self._footer_of(shard.part))),
                 SAMPLE_ROW,
                 lambda rows: pack_samples(rows, self._format, self._frame_rate, self._prompt_of),
             )
@@ -297,12 +298,13 @@ class LoadUtterances:
 
     def __init__(self, run: Run, cache: PromptCache, failed_prompts: dict[str, RowError], board: Any) -> None:
         self._run = run
+        self._footer_of = kept_footers(run.store)
         self._report = Reporter(board, "load_utterance")
         self._voice_of = voice_lookup(prompt_lookup(cache, failed_prompts))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         [shard] = _shards(table)
-        planned = pa.Table.from_pylist(read_planned(self._run.store, shard))
+        planned = pa.Table.from_pylist(read_planned(self._run.store, shard, self._footer_of(shard.part)))
         return self._report.through(planned, UTTERANCE_ROW, self._load)
 
     def _load(self, rows: list[Row]) -> list[Row]:

@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    checkpoint: str = "standin"  # local folder, hub id, or `standin`
+    checkpoint: str = "mini"  # local folder, hub id, `mini` or `standin`
     revision: str | None = None  # required for hub ids
     codec: str | None = None  # none: the checkpoint's own `codec/` folder
     codec_revision: str | None = None

@@ -245,7 +245,9 @@ class ManifestReader:
         columns = map_columns(tuple(names), self._also)
         if columns.faults:
             raise ManifestError(f"{self.name}: " + "; ".join(fault.message for fault in columns.faults))
-        missing = [name for name in self._required if name not in columns.fields]
+        # a voice may be described instead; which of the rows are not, each of them is told
+        given = {*columns.fields, *(["ref"] if "voice_description" in columns.fields else [])}
+        missing = [name for name in self._required if name not in given]
         if missing:
             wanted = " and ".join(f"'{name}' (or {', '.join(FIELDS[name])})" for name in missing)
             found = ", ".join(f"'{name}'" for name in names)

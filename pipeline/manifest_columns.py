@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+MAX_SPEAKERS = 4  # of a dialogue, SPEAKER0 included
+VOICE_FIELDS = ("ref", "ref_text", "voice_description")  # of SPEAKER0; those of the others: `ref_speaker1`
 # canonical field -> the other names it goes by. Absent on purpose: `transcript` (of the reference or of
 # the target?), `name` (of the row or of the speaker?).
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -25,6 +27,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "consent_id": (),
     "audio": ("audio_path", "audio_filepath", "generated_audio", "infer_wav"),
     "ground_truth": ("ground_truth_audio", "gt_audio", "gt_wav"),
+    "voice_description": (),
+    **{f"{name}_speaker{number}": () for number in range(1, MAX_SPEAKERS) for name in VOICE_FIELDS},
 }
 # columns of other tools' manifests that look like a misspelt field and are not
 UNUSED_COLUMNS = frozenset({"speed", "ground_truth_text"})

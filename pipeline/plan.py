@@ -10,9 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,10 +27,11 @@ from pipeline.stages.load_prompt import NO_TRANSCRIPT
 from pipeline.storage import Store
 
 PART_ROWS = 16_384
+_FOOTERS_KEPT = 4  # some 10 MB each
 # a row's shard is where it lies
 _PART = PLANNED_ROW.remove(0).append(pa.field("content_key", pa.binary()))
 # Fields that came later: a row without them keeps the key it had, so that runs planned before go on.
-_LATER = frozenset({"ground_truth_audio"})
+_LATER = frozenset({"ground_truth_audio", "voices"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
     Two drivers that plan one manifest write equal parts, and the second to create one takes the
     first's. Raises RunConflictError when a planned id comes back with other content.
     """
-    known, numbers = _known_rows(store), _taken_numbers(store)
+    known, numbers = _planned_before(store)
     part_number = len(list(store.list("plan")))
     added = 0
     new = (row | {"row": numbers.take(row["row"])} for row in _unplanned(rows, known))
@@ -77,17 +82,15 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
 
 def is_planned(store: Store, rows: Iterable[Row]) -> bool:
     """Whether all the rows are; looks at every one. Raises RunConflictError as `extend_plan` does."""
-    return sum(1 for _ in _unplanned(rows, _known_rows(store))) == 0
+    known, _ = _planned_before(store)
+    return sum(1 for _ in _unplanned(rows, known)) == 0
 
 
 def planned_shards(store: Store) -> list[PlannedShard]:
     shards = []
     for key in store.list("plan"):
         part = key.removeprefix("plan/").removesuffix(".parquet")
-        with store.open(key) as file:
-            metadata = pq.ParquetFile(file).metadata
-        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-        sizes = [(group.num_rows, _bad_rows(group)) for group in groups] or [(0, 0)]
+        sizes = list(_sizes(_footer(store, key))) or [(0, 0)]
         shards += [PlannedShard(f"{part}-{i:05d}", key, i, *size) for i, size in enumerate(sizes)]
     return shards
 
@@ -98,12 +101,21 @@ def remaining_shards(log: ShardLog) -> list[PlannedShard]:
     return [shard for shard in planned_shards(log.store) if shard.name not in done]
 
 
-def read_planned(store: Store, shard: PlannedShard) -> list[Row]:
-    """The rows of one shard, in the shard's order."""
+def kept_footers(store: Store) -> Callable[[str], pq.FileMetaData]:
+    """Gives the footer of a part by its key, and keeps the latest: a part never changes.
+
+    To read and parse one costs as much as the rows of ten shards.
+    """
+    return lru_cache(_FOOTERS_KEPT)(lambda part: _footer(store, part))
+
+
+def read_planned(store: Store, shard: PlannedShard, footer: pq.FileMetaData | None = None) -> list[Row]:
+    """The rows of one shard, in the shard's order; `footer` is its part's, if it has been read already."""
     if shard.rows == 0:
         return []
     with store.open(shard.part) as file:
-        table = pq.ParquetFile(file).read_row_group(shard.row_group, columns=_PART.names[:-1])
+        part = pq.ParquetFile(file, metadata=footer)
+        table = part.read_row_group(shard.row_group, columns=_PART.names[:-1])
     nothing = dict.fromkeys(PLANNED_ROW.names)  # of the fields that an older part does not have
     return [{**nothing, **row, "shard": shard.name} for row in table.to_pylist()]
 
@@ -120,12 +132,19 @@ def planned_prompts(store: Store, may: Callable[[Row], bool] = lambda _: True) -
     A ground truth is a prompt, too, of its own audio and without a transcript (`NO_TRANSCRIPT`).
     """
     names = ["prompt_id", "prompt_audio", "prompt_text", "language", "consent_id"]
+    others = ["ground_truth_id", "ground_truth_audio", "voice_prompt_ids", "voices"]
     seen: set[str] = set()
-    for row in filter(may, planned_rows(store, [*names, "ground_truth_id", "ground_truth_audio"])):
-        for prompt in (row, _ground_truth(row)):
+    for row in filter(may, planned_rows(store, [*names, *others])):
+        for prompt in (row, *_voices(row), _ground_truth(row)):
             if prompt["prompt_id"] is not None and prompt["prompt_id"] not in seen:
                 seen.add(prompt["prompt_id"])
                 yield {name: prompt[name] for name in names}
+
+
+def _voices(row: Row) -> Iterator[Row]:
+    ids = row.get("voice_prompt_ids") or []
+    for prompt_id, voice in zip(ids, row["voices"] if ids else [], strict=True):
+        yield row | voice | {"prompt_id": prompt_id}
 
 
 def _ground_truth(row: Row) -> Row:
@@ -133,12 +152,22 @@ def _ground_truth(row: Row) -> Row:
     return row | prompt | {"prompt_text": NO_TRANSCRIPT}
 
 
-def _known_rows(store: Store) -> dict[bytes, bytes]:
-    """Hash of every planned id -> its row's content key. Ids are unique, those of bad rows included."""
-    known: dict[bytes, bytes] = {}
-    for row in planned_rows(store, ["utterance_id", "content_key"]):
-        known[_id_hash(row["utterance_id"])] = row["content_key"]
-    return known
+class _Known:
+    """Hash of every planned id -> its row's content key, 16 bytes a row. Ids are unique, those of bad rows
+    included."""
+
+    def __init__(self, ids: array[int], keys: array[int]) -> None:
+        order = np.argsort(np.array(ids, np.uint64))
+        self._ids, self._keys = (
+            array("Q", np.array(column, np.uint64)[order].tobytes()) for column in (ids, keys)
+        )
+
+    def get(self, utterance_id: str) -> bytes | None:
+        wanted = int.from_bytes(_id_hash(utterance_id))
+        at = bisect_left(self._ids, wanted)
+        if at == len(self._ids) or self._ids[at] != wanted:
+            return None
+        return self._keys[at].to_bytes(8)
 
 
 class _Numbers:
@@ -162,17 +191,19 @@ class _Numbers:
             self._first_free += 1
 
 
-def _taken_numbers(store: Store) -> _Numbers:
-    numbers = _Numbers()
-    for row in planned_rows(store, ["row"]):
+def _planned_before(store: Store) -> tuple[_Known, _Numbers]:
+    ids, keys, numbers = array("Q"), array("Q"), _Numbers()
+    for row in planned_rows(store, ["utterance_id", "content_key", "row"]):
+        ids.append(int.from_bytes(_id_hash(row["utterance_id"])))
+        keys.append(int.from_bytes(row["content_key"]))
         numbers.add(row["row"])
-    return numbers
+    return _Known(ids, keys), numbers
 
 
-def _unplanned(rows: Iterable[Row], known: dict[bytes, bytes]) -> Iterator[Row]:
+def _unplanned(rows: Iterable[Row], known: _Known) -> Iterator[Row]:
     for row in rows:
         key = content_key(row)
-        planned = known.get(_id_hash(row["utterance_id"]))
+        planned = known.get(row["utterance_id"])
         if planned is None:
             yield {**row, "content_key": key}
         elif planned != key:
@@ -182,20 +213,29 @@ def _unplanned(rows: Iterable[Row], known: dict[bytes, bytes]) -> Iterator[Row]:
             )
 
 
-def _bad_rows(group: pq.RowGroupMetaData) -> int:
-    """The rows with a failed stage: counted by the nulls of that column, which Parquet keeps."""
-    columns = map(group.column, range(group.num_columns))
-    [statistics] = [column.statistics for column in columns if column.path_in_schema == "failed_stage"]
-    return int(group.num_rows - statistics.null_count) if statistics else 0
+def _footer(store: Store, part: str) -> pq.FileMetaData:
+    with store.open(part) as file:
+        return pq.ParquetFile(file).metadata
+
+
+def _sizes(footer: pq.FileMetaData) -> Iterator[tuple[int, int]]:
+    """(rows, bad rows) of every row group. A bad row has a failed stage: Parquet keeps a column's nulls."""
+    paths = [footer.schema.column(i).path for i in range(footer.num_columns)]
+    failed_stage = paths.index("failed_stage")
+    for i in range(footer.num_row_groups):
+        group = footer.row_group(i)
+        statistics = group.column(failed_stage).statistics
+        yield group.num_rows, group.num_rows - statistics.null_count if statistics else 0
 
 
 def _columns(store: Store, names: list[str]) -> Iterator[pa.Table]:
-    """Those of them that a part has: an older one lacks fields that came later."""
+    """Those of them that a part has: an older one lacks fields that came later.
+
+    A part at a time: thousands of row groups, one by one, take three times as long.
+    """
     for key in store.list("plan"):
         with store.open(key) as file:
-            parquet = pq.ParquetFile(file)
-            for i in range(parquet.metadata.num_row_groups):
-                yield parquet.read_row_group(i, columns=names)
+            yield pq.ParquetFile(file).read(columns=names)
 
 
 def _part_bytes(rows: list[Row], shard_rows: int) -> bytes:

@@ -6,7 +6,7 @@ Streams: what is held is one chunk of rows, one verdict per distinct reference, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from pipeline.config import RunConfig
 from pipeline.consent import ConsentRules, load_consent
+from pipeline.engine.dialogue import speaker_name
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import ManifestError, RowError, StorageError
 from pipeline.manifest import UNREADABLE, Fault, read_manifest
@@ -108,6 +109,8 @@ class Preflight:
 
     def _look_at_recordings(self, chunk: Sequence[CheckedRow], pool: ThreadPoolExecutor) -> None:
         named = {(column, row.values[column]) for row in chunk for column in self._recordings}
+        for row in chunk:
+            named |= {("prompt_audio", voice["prompt_audio"]) for voice in row.values["voices"] or []}
         given = {each for each in named if each[1] is not None} - self._verdicts.keys()
         for each, verdict in zip(given, pool.map(self._look_at, given), strict=True):
             self._verdicts[each] = verdict
@@ -137,6 +140,8 @@ class Preflight:
                 row[column], sha256[column] = verdict.uri, verdict.audio_sha256
                 # the request check has named a scheme that may not be read already
                 faults += [fault for fault in verdict.faults if fault.code not in said]
+        if row["voices"] is not None:
+            faults += self._resolve_voices(row, checked.values["prompt_audio"], said)
         if row["audio_uri"] is not None:
             try:
                 row["audio_uri"] = resolve_uri(self.manifest_uri, row["audio_uri"])
@@ -156,8 +161,27 @@ class Preflight:
             if (ground_truth := sha256.get("ground_truth_audio")) is not None:
                 row["ground_truth_id"] = prompt_id(ground_truth, NO_TRANSCRIPT, row["language"])
             self.report.voices.add(row["prompt_id"] or "")
+            self.report.voices |= {prompt_id for prompt_id in row["voice_prompt_ids"] or [] if prompt_id}
             self.report.speech_s += estimate_duration_s(row["target_text"], row["language"])
         return row
+
+    def _resolve_voices(self, row: Row, first: str | None, said: Collection[str]) -> list[Fault]:
+        """Fills `voices` and `voice_prompt_ids`; gives the faults of all but the `first` reference."""
+        voices, ids, faults = [], [], []
+        for number, voice in enumerate(row["voices"]):
+            uri = voice["prompt_audio"]
+            verdict = None if uri is None else self._verdicts["prompt_audio", uri]
+            voices.append(voice if verdict is None else voice | {"prompt_audio": verdict.uri})
+            audio = None if verdict is None else verdict.audio_sha256
+            ids.append(None if audio is None else prompt_id(audio, voice["prompt_text"], row["language"]))
+            if verdict is not None and uri != first:
+                faults += [
+                    Fault(fault.code, f"{speaker_name(number)}: {fault.message}")
+                    for fault in verdict.faults
+                    if fault.code not in said
+                ]
+        row["voices"], row["voice_prompt_ids"] = voices, ids
+        return faults
 
 
 def _message(faults: Sequence[Fault]) -> str:

@@ -40,6 +40,9 @@ class SynthesisRequest:
     top_k: int | None = None
     consent_id: str | None = None
     ground_truth_audio: str | None = None  # somebody saying the target text, for comparison alone
+    # SPEAKER0, SPEAKER1, ...: prompt_audio and prompt_text, or a description. None for a row with just one
+    # reference; of the others `prompt_audio` and `prompt_text` are those of the first reference
+    voices: list[dict[str, str | None]] | None = None
 
 
 REQUEST = pa.schema(
@@ -60,6 +63,18 @@ REQUEST = pa.schema(
         ("top_k", pa.int32()),
         ("consent_id", pa.string()),
         ("ground_truth_audio", pa.string()),
+        (
+            "voices",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("prompt_audio", pa.string()),
+                        ("prompt_text", pa.string()),
+                        ("description", pa.string()),
+                    ]
+                )
+            ),
+        ),
     ]
 )
 
@@ -190,7 +205,7 @@ SCORES = pa.schema(
         ("cer_deletions", pa.int32()),
         ("cer_insertions", pa.int32()),
         ("cer_reference_chars", pa.int32()),
-        ("similarity", pa.float64()),  # to the reference
+        ("similarity", pa.float64()),  # to the reference, the first one of a dialogue
         ("similarity_ground_truth", pa.float64()),
         ("unscored_reason", pa.string()),
         ("transcriber", pa.string()),
@@ -289,7 +304,14 @@ def _join(*schemas: pa.Schema, drop: frozenset[str] = frozenset()) -> pa.Schema:
 
 # ---- the rows of a shard, stage by stage
 
-_PROMPT_IDS = pa.schema([("prompt_id", pa.string()), ("ground_truth_id", pa.string())])
+# `voice_prompt_ids` are those of `voices`, null for a voice that is only described
+_PROMPT_IDS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("ground_truth_id", pa.string()),
+        ("voice_prompt_ids", pa.list_(pa.string())),
+    ]
+)
 PLANNED_ROW = _join(_SHARD, REQUEST, _PROMPT_IDS, FAULT)
 SAMPLE_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _VOICE, SAMPLE)
 GENERATED_ROW = _join(PLANNED_ROW, _HEARD_PROMPT, _VOICE, _BUDGET, CODES)

@@ -57,10 +57,12 @@ def find_withdrawn(store: Store, cache: Store, revoked: Collection[str]) -> Hold
     names: set[str] = set()
     prompts: dict[bool, set[str]] = {True: set(), False: set()}
     planned: Counter[bool] = Counter()
-    for row in planned_rows(store, ["utterance_id", "consent_id", "prompt_id", "ground_truth_id"]):
+    columns = ["utterance_id", "consent_id", "prompt_id", "ground_truth_id", "voice_prompt_ids"]
+    for row in planned_rows(store, columns):
         meant = _is_meant(row, revoked)
         planned[meant] += 1
-        prompts[meant] |= {row.get("prompt_id"), row.get("ground_truth_id")} - {None}  # type: ignore[arg-type]
+        recordings = {row.get("prompt_id"), row.get("ground_truth_id"), *(row.get("voice_prompt_ids") or [])}
+        prompts[meant] |= recordings - {None}
         if meant:
             names |= {f"{folder}/{row['utterance_id']}.flac" for folder in ("audio", "rejected/audio")}
     files = [key for folder in ("audio", "rejected/audio") for key in store.list(folder) if key in names]

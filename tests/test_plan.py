@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,9 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import RunConflictError
-from pipeline.plan import content_key, extend_plan, is_planned, planned_prompts, planned_shards, read_planned
+from pipeline.plan import (
+    _planned_before,
+    content_key,
+    extend_plan,
+    is_planned,
+    kept_footers,
+    planned_prompts,
+    planned_shards,
+    read_planned,
+)
 from pipeline.records import Row
-from pipeline.storage import Store, open_store
+from pipeline.storage import LocalStore, Store, open_store
 
 
 def row(number: int, utterance_id: str, text: str = "hello", prompt: str | None = "p", **more: object) -> Row:
@@ -48,6 +58,43 @@ def test_voices_lie_together_longest_first(tmp_path: Path) -> None:
     shards = planned_shards(store)
     assert [(shard.name, shard.rows) for shard in shards] == [("00000-00000", 3), ("00000-00001", 1)]
     assert {one["shard"] for one in read_planned(store, shards[1])} == {"00000-00001"}
+
+
+def test_a_part_whose_footer_is_known_is_read_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    extend_plan(store, [row(i + 1, f"u{i}", "x" * (i + 1)) for i in range(9)], 2, length)
+    extend_plan(store, [row(i + 1, f"u{i}", "x" * (i + 1)) for i in range(13)], 2, length)
+    shards, whole = planned_shards(store), everything(store)
+    footer_of = kept_footers(store)
+    opened = []
+    open_object = LocalStore.open
+    monkeypatch.setattr(LocalStore, "open", lambda *given: opened.append(given[1]) or open_object(*given))
+    rows = [one for shard in shards for one in read_planned(store, shard, footer_of(shard.part))]
+    assert rows == whole
+    assert sorted(one["utterance_id"] for one in rows) == sorted(f"u{i}" for i in range(13))
+    # once for its footer, and once for each shard
+    assert {key: opened.count(key) for key in opened} == {
+        "plan/00000.parquet": 1 + 5,
+        "plan/00001.parquet": 1 + 2,
+    }
+
+
+def test_what_is_planned_takes_few_bytes_a_row(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    rows = [row(i + 1, f"u{i}") for i in range(3000)]
+    extend_plan(store, rows, 500, length)
+    tracemalloc.start()
+    try:
+        known, numbers = _planned_before(store)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert known.get("u0") == content_key(rows[0])
+    assert known.get("new") is None
+    assert numbers.take(1) == 3001
+    assert held < 40 * len(rows)  # 16 for what is known, 1 for the number; a dict of bytes took 119
 
 
 def test_one_planned_row_per_voice(tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 from test_beforehand import Whole, whole
 
 from pipeline import flow
 from pipeline.attempts import Attempts
 from pipeline.prompt_cache import PromptCache
-from pipeline.steps import Session, finish
-from pipeline.storage import open_store
+from pipeline.steps import Session, finish, summarise_run
+from pipeline.storage import LocalStore, open_store
 from pipeline.telemetry import Telemetry
 
 __all__ = ["whole"]  # the fixture: a run of a good and a bad row
@@ -31,3 +32,14 @@ def test_a_run_that_is_whole_keeps_no_notes_of_its_attempts(whole: Whole) -> Non
     before = sorted(store.list())
     finish(session)
     assert sorted(store.list()) == before
+
+
+def test_a_summary_reads_every_shard_once(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = list(whole.run.results.commits())
+    opened = []
+    open_object = LocalStore.open
+    monkeypatch.setattr(LocalStore, "open", lambda *given: opened.append(given[1]) or open_object(*given))
+    summary = summarise_run(whole.run.uri)
+    assert summary["rows"] == 2
+    assert summary["gates"] is None or summary["gates"]["rows"] <= 2
+    assert sorted(opened) == sorted(commit.key for commit in commits)

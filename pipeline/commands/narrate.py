@@ -27,6 +27,9 @@ def narrate(
     ],
     ref: Annotated[str | None, typer.Option("--ref", help="The narrator's recording: a path or URI.")] = None,
     ref_text: Annotated[str | None, typer.Option("--ref-text", help="What the recording says.")] = None,
+    consent_id: Annotated[
+        str | None, typer.Option("--consent-id", help="Whose consent there is, where the job requires one.")
+    ] = None,
     voices: Annotated[
         str | None,
         typer.Option(
@@ -87,8 +90,9 @@ def narrate(
 
     if (ref is None) == (voices is None):
         raise ConfigError("give the narrator's recording (--ref), or a file of voices (--voices)")
-    if voices is not None and ref_text is not None:
-        raise ConfigError("--ref-text goes with --ref; in --voices it stands beside each ref")
+    for name, value in (("--ref-text", ref_text), ("--consent-id", consent_id)):
+        if voices is not None and value is not None:
+            raise ConfigError(f"{name} goes with --ref; in --voices it stands beside each ref")
     options = NarrationOptions(
         language=language,
         numbers=numbers,
@@ -103,7 +107,7 @@ def narrate(
     cast = (
         Cast(read_voices(_read(voices), voices), voices)
         if voices
-        else Cast(one_voice(ref or "", ref_text), "")
+        else Cast(one_voice(ref or "", ref_text, consent_id), "")
     )
     words = read_lexicon(_read(lexicon), lexicon) if lexicon else {}
     console = Console(soft_wrap=False)

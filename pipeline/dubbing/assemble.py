@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from pipeline.audio import Waveform, decode_audio, resample
+from pipeline.audio import Waveform, decode_audio, encode_flac, resample
 from pipeline.dubbing.fit import Fit, Take
 from pipeline.dubbing.mix import mixed
-from pipeline.dubbing.mux import muxed, muxed_suffix
+from pipeline.dubbing.mux import VIDEO_FORMATS, muxed, muxed_suffix
 from pipeline.dubbing.place import Placement
-from pipeline.dubbing.project import Project, size_of, stems_of, subtitle_format
+from pipeline.dubbing.project import Project, digest_of, stems_of, subtitle_format
 from pipeline.dubbing.report import report_csv, report_json, reports_of
 from pipeline.dubbing.stretch import exactly, stretched
 from pipeline.dubbing.takes import read_sound
-from pipeline.programme.flac import flac_bytes
-from pipeline.programme.media import sound_blocks
-from pipeline.programme.subtitles import Cue, subtitles_bytes
+from pipeline.programme.flac import put_flac
+from pipeline.programme.media import Channels, sound_blocks
+from pipeline.programme.subtitles import FORMATS, Cue, subtitles_bytes
 from pipeline.programme.timeline import Clip, Samples, faded, sample_at, track_blocks
 from pipeline.run import read_run
+from pipeline.storage import Store
 
 REPORT, TABLE = "report.json", "report.csv"
 TRACK, MIX = "track.flac", "mix.flac"
+_WRITTEN = re.compile(
+    rf"(clips|stems)/.*|(track|mix)\.flac|subtitles\.({'|'.join(FORMATS.values())})"
+    rf"|dubbed\.({'|'.join(VIDEO_FORMATS)})|report\.csv"
+)
 _CUT_FADE_S = 0.03
 
 
@@ -32,20 +38,18 @@ def assemble(project: Project, placements: Sequence[Placement]) -> dict[str, Any
     """Writes what is handed on, the JSON report last, and returns that."""
     store, rate = project.store, project.sample_rate
     store.delete(REPORT)
-    for folder in ("clips", "stems"):
-        store.delete_folder(folder)
     on_track = [each for each in placements if each.placed]
     _write_clips(project, on_track)
-    store.put(TRACK, flac_bytes(_track(project, on_track), rate))
+    put_flac(store, TRACK, _track(project, on_track), rate)
     stems = stems_of([each.line.cue for each in placements])
     for speaker, key in stems.items():
         of = [each for each in on_track if each.speaker == speaker]
-        store.put(key, flac_bytes(_track(project, of), rate))
+        put_flac(store, key, _track(project, of), rate)
     files = {"track": TRACK, "subtitles": f"subtitles.{subtitle_format(project.options)}"}
     store.put(files["subtitles"], _subtitles(project, placements))
     if project.options.bed is not None:
         files["mix"] = MIX
-        store.put(MIX, _mix(project, on_track, project.options.bed))
+        put_flac(store, MIX, _mix(project, on_track, project.options.bed), rate, channels=2)
     if (original := project.options.original) is not None and project.options.video:
         suffix = muxed_suffix(original)
         files["video"] = f"dubbed.{suffix}"
@@ -53,6 +57,7 @@ def assemble(project: Project, placements: Sequence[Placement]) -> dict[str, Any
     reports = reports_of(project.cues, placements, rate)
     files["table"] = TABLE
     store.put(TABLE, report_csv(reports))
+    _remove_others(store, {*files.values(), *stems.values(), *(each.clip_key for each in on_track)})
     facts = {
         "made_from": _made_from(project, placements),
         "sample_rate": rate,
@@ -74,8 +79,16 @@ def standing(project: Project, placements: Sequence[Placement]) -> dict[str, Any
     report: dict[str, Any] = json.loads(store.get(REPORT))
     files = [*report["files"].values(), *report["stems"].values()]
     files += [cue["clip"] for cue in report["cues"] if cue["clip"]]
-    same = report["made_from"] == _made_from(project, placements)
-    return report if same and all(map(store.exists, files)) else None
+    if report["made_from"] != _made_from(project, placements):
+        return None
+    return report if {*files} <= {*store.list()} else None
+
+
+def _remove_others(store: Store, written: Collection[str]) -> None:
+    """What an earlier call made of other cues or options would pass for a part of this dub."""
+    for key in list(store.list()):
+        if _WRITTEN.fullmatch(key) and key not in written:
+            store.delete(key)
 
 
 def as_placed(sound: Waveform, take: Take, fit: Fit, sample_rate: int) -> Samples:
@@ -96,7 +109,8 @@ def _write_clips(project: Project, placements: Sequence[Placement]) -> None:
             chosen = wanted[take_id].chosen
             assert chosen is not None, "only chosen takes are wanted"
             samples = as_placed(decode_audio(data), *chosen, project.sample_rate)
-            project.store.put(wanted[take_id].clip_key, flac_bytes([samples], project.sample_rate))
+            clip = encode_flac(Waveform(samples, project.sample_rate))
+            project.store.put(wanted[take_id].clip_key, clip)
 
 
 def _track(project: Project, placements: Sequence[Placement]) -> Iterator[Samples]:
@@ -106,16 +120,15 @@ def _track(project: Project, placements: Sequence[Placement]) -> Iterator[Sample
     return track_blocks(clips, project.length)
 
 
-def _mix(project: Project, on_track: Sequence[Placement], bed: str) -> bytes:
+def _mix(project: Project, on_track: Sequence[Placement], bed: str) -> Iterator[Channels]:
     rate = project.sample_rate
-    blocks = mixed(
+    return mixed(
         lambda: _track(project, on_track),
         lambda: sound_blocks(bed, rate, project.length),
         [(each.slot.start, each.slot.start + each.placed) for each in on_track],
         rate,
         project.options.duck_db,
     )
-    return flac_bytes(blocks, rate, 2)
 
 
 def _subtitles(project: Project, placements: Sequence[Placement]) -> bytes:
@@ -149,6 +162,6 @@ def _made_from(project: Project, placements: Sequence[Placement]) -> str:
         "takes": [[asdict(part) for part in each.chosen or ()] for each in placements],
         "runs": [read_run(project.run_uri(run))["fingerprint"] for run in runs],
         "options": [options.duck_db if options.bed else None, options.video, subtitle_format(options)],
-        "files": [[uri, size_of(uri)] for uri in named],
+        "files": [[uri, digest_of(uri)] for uri in named],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -40,7 +40,9 @@ def read_cue_sheet(data: bytes, name: str, columns: Mapping[str, str]) -> list[C
     try:
         found = [column.strip() for column in reader.fieldnames or ()]
         reader.fieldnames = found
-        if missing := [columns[field] for field in FIELDS[:3] if columns[field] not in found]:
+        # a speaker's column is looked for, and one that was named must be there
+        needed = [columns[field] for field in FIELDS if field != "speaker" or columns[field] != field]
+        if missing := [column for column in needed if column not in found]:
             told = ", ".join(map(printable, found)) or "none"
             raise ManifestError(
                 f"{name}: no column {', '.join(missing)}; found {told}: name it with --column"

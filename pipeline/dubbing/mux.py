@@ -12,10 +12,10 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 
 from pipeline.errors import ConfigError
-from pipeline.programme.media import opened
+from pipeline.programme.media import is_cover, opened
 from pipeline.uris import shown
 
-_FORMATS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+VIDEO_FORMATS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 _RATE = 48_000  # both codecs have it
 _BIT_RATE = 192_000
 
@@ -23,7 +23,7 @@ _BIT_RATE = 192_000
 def muxed_suffix(video_uri: str) -> str:
     """That of the video, or mkv, which holds any picture."""
     suffix = PurePosixPath(video_uri).suffix.lower().lstrip(".")
-    return suffix if suffix in _FORMATS else "mkv"
+    return suffix if suffix in VIDEO_FORMATS else "mkv"
 
 
 def muxed(video_uri: str, sound_uri: str, suffix: str) -> bytes:
@@ -32,9 +32,9 @@ def muxed(video_uri: str, sound_uri: str, suffix: str) -> bytes:
     """
     made = io.BytesIO()
     with opened(video_uri) as video, opened(sound_uri) as sound:
-        picture = video.streams.video[0]
+        picture = next(stream for stream in video.streams.video if not is_cover(stream))
         begin = max(video.start_time or 0, 0) / av.time_base
-        with av.open(made, mode="w", format=_FORMATS[suffix]) as out:
+        with av.open(made, mode="w", format=VIDEO_FORMATS[suffix]) as out:
             try:
                 copied = out.add_stream_from_template(picture)
             except (ValueError, av.FFmpegError) as error:

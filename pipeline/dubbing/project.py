@@ -23,16 +23,15 @@ from pipeline.config import RunConfig
 from pipeline.destination import open_destination
 from pipeline.dubbing.cue_sheet import columns_from, read_cue_sheet
 from pipeline.dubbing.fit import Slot, slots_of
-from pipeline.dubbing.takes import Line, Reference, lines_of
+from pipeline.dubbing.takes import Line, lines_of
 from pipeline.dubbing.voices import Voice, read_voices, refuse_unvoiced, voice_of
 from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictError
 from pipeline.programme.media import MAX_HOURS, Media, cut, look_at_media
+from pipeline.programme.references import Reference, keep_bytes, keep_reference
 from pipeline.programme.subtitles import FORMATS, MAX_BYTES, Cue, read_subtitles
 from pipeline.programme.timeline import sample_at
-from pipeline.sources import read_source
 from pipeline.storage import Store, open_uri, read_uri
-from pipeline.uri_rules import rules_of
-from pipeline.uris import resolve_uri, shown
+from pipeline.uris import shown
 
 MARK = "dub.json"
 MAX_VIDEO_BYTES = 4 * 2**30  # the muxed file is made in memory
@@ -157,7 +156,9 @@ def _track(options: DubOptions) -> tuple[int, int]:
 def _refuse_unmuxable(uri: str, media: Media) -> None:
     if not media.has_video:
         raise ConfigError(f"--video: {shown(uri)} has no picture; leave it out")
-    if size_of(uri) > MAX_VIDEO_BYTES:
+    with open_uri(uri) as file:
+        size = file.seek(0, io.SEEK_END)
+    if size > MAX_VIDEO_BYTES:
         raise ConfigError(
             f"--video: {shown(uri)} is above {MAX_VIDEO_BYTES} bytes; leave it out, and add track.flac by "
             "ffmpeg -i VIDEO -i track.flac -map 0:v -map 1:a -c:v copy OUT"
@@ -169,9 +170,13 @@ def subtitle_format(options: DubOptions) -> str:
     return FORMATS.get(PurePosixPath(options.subtitles).suffix.lower(), "srt")
 
 
-def size_of(uri: str) -> int:
+def digest_of(uri: str) -> str:
+    """Of all that it holds: a bed that was mixed anew has the size of the old one."""
+    digest = hashlib.sha256()
     with open_uri(uri) as file:
-        return file.seek(0, io.SEEK_END)
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _keep_reference(store: Store, voice: Voice, options: DubOptions, config: RunConfig) -> Reference:
@@ -181,18 +186,10 @@ def _keep_reference(store: Store, voice: Voice, options: DubOptions, config: Run
             raise ConfigError(f"{where}: from and to are of the original; name it with --original")
         if voice.end_s - voice.start_s > config.check.max_prompt_s:
             raise ConfigError(f"{where}: a reference has at most {config.check.max_prompt_s:g} s")
-        data, suffix = encode_flac(cut(options.original, voice.start_s, voice.end_s)), ".flac"
+        cut_out = cut(options.original, voice.start_s, voice.end_s)
+        key = keep_bytes(store, encode_flac(cut_out), ".flac")
     else:
-        try:
-            uri = resolve_uri(options.voices, voice.ref)
-            data = read_source(uri, config.check.max_prompt_bytes, rules_of(config.check))
-        except RowError as error:
-            raise ConfigError(f"{where}: {error.message}") from error
-        suffix = PurePosixPath(voice.ref).suffix.lower()
-        suffix = suffix if suffix.isascii() and suffix[1:].isalnum() and len(suffix) <= 5 else ""
-    key = f"voices/{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
-    if not store.exists(key):
-        store.put(key, data)
+        key = keep_reference(store, options.voices, voice.ref, config.check, where)
     return Reference(key, voice.ref_text, voice.consent_id)
 
 

@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass
 
 from pipeline.dubbing.fit import Take
 from pipeline.metrics.normalizers import normalizer_for
+from pipeline.programme.references import Reference
 from pipeline.programme.subtitles import Cue
 from pipeline.records import Row
 from pipeline.results import has_audio, iter_results
@@ -23,15 +24,6 @@ COLUMNS = [
 ]
 # what is kept of the silence around speech: a soft consonant may be under the detector's threshold
 _MARGIN_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A voice as rows name it: its file in the dub's folder, what is said there, whose consent there is."""
-
-    key: str
-    text: str | None
-    consent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

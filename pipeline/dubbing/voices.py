@@ -71,7 +71,7 @@ def refuse_unvoiced(cues: Iterable[Cue], voices: Mapping[str, Voice], name: str)
             speaker = cue.speaker or DEFAULT
             counts[speaker] = counts.get(speaker, 0) + 1
     if counts:
-        told = ", ".join(f"[{speaker}] ({count} cues)" for speaker, count in counts.items())
+        told = ", ".join(f"[{speaker}] (cues: {count})" for speaker, count in counts.items())
         raise ConfigError(f"{name}: no voice for {told}; add a table for each")
 
 

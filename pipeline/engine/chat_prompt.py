@@ -7,6 +7,7 @@ All ids come from the checkpoint's tokenizer and config.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +19,11 @@ import numpy.typing as npt
 from pipeline.audio import WHISPER_SAMPLE_RATE, from_int16
 from pipeline.codecs.base import Codes
 from pipeline.engine.delay_pattern import build_delay_pattern
+from pipeline.engine.dialogue import one_turn_a_line
 from pipeline.engine.frame_budget import WHISPER_POOLING, num_semantic_frames
 from pipeline.engine.model_files import locate, read_config
 from pipeline.engine.special_tokens import SpecialIds, contains_special_token, encode_user_text, special_ids
+from pipeline.engine.voices import Recorded, SceneBlock, listed_in_scene, scene_block, voices_of
 from pipeline.errors import CheckpointError, RowError
 from pipeline.records import ChatMLSample, SpeakerPrompt, SynthesisRequest
 
@@ -130,13 +133,13 @@ class PromptFormat:
     def pack(
         self,
         request: SynthesisRequest,
-        prompt: SpeakerPrompt,
-        *,
+        *prompts: SpeakerPrompt,
         max_new_frames: int,
         label_codes: Codes | None = None,
     ) -> ChatMLSample:
-        """A row and its voice as what the model is fed; with `label_codes` [K, T] a training sample.
+        """A row and its voices as what the model is fed; with `label_codes` [K, T] a training sample.
 
+        `prompts` are the row's references in the order of its speakers: one, if it has no `voices`.
         Without labels the ids end where the model is to speak, after `<|audio_out_bos|>`. With labels
         they go on with the target, the target's codes follow the prompt's in `audio_ids_concat`, and
         `label_ids` is -100 but for the target's `<|audio_out_bos|>`, `<|audio_eos|>` and `<|eot_id|>`
@@ -145,18 +148,18 @@ class PromptFormat:
         a codec that is not this model's.
         """
         s = self.special
-        heard = num_semantic_frames(len(prompt.waveform)) if self.hears_reference else 0
-        if heard > self.max_semantic_frames > 0:
-            raise RowError(
-                "prompt_too_long",
-                f"reference of {prompt.duration_s:.1f} s, the Whisper encoder reads "
-                f"{self.max_semantic_frames / 25:g} s: cut it",
-            )
-        reply = self._turn("assistant", self._clip(prompt.codes))
-        ids = [s.begin_of_text, *self._turn("system", self._system(request.scene))]
-        ids += self._turn("user", self._reference(prompt.prompt_text, heard)) + reply
-        ids += self._turn("user", encode_user_text(self.tokenizer, request.target_text, ("\n\n", "")))
-        clips, label_ids = [prompt.codes], None
+        voices = voices_of(request, prompts)
+        listed = listed_in_scene(voices, all_together=self.style == "original")
+        scene = scene_block(request.scene or self._default_scene, listed)
+        in_scene = {voice.name for voice in listed}
+        spoken = [v for v in voices if isinstance(v, Recorded) and v.name not in in_scene]
+        text = one_turn_a_line(request.target_text)
+        ids = [s.begin_of_text, *self._turn("system", self._system(scene))]
+        for voice in spoken:
+            ids += self._turn("user", self._reference(voice.said, self._num_heard(voice.prompt)))
+            ids += self._turn("assistant", self._clip(voice.prompt.codes))
+        ids += self._turn("user", encode_user_text(self.tokenizer, text, ("\n\n", "")))
+        clips, label_ids = [prompt.codes for prompt in prompts], None
         if label_codes is None:
             ids += [*self._header("assistant"), *self._plain("\n\n"), s.audio_out_bos]
             positions = len(ids) + max_new_frames + self.num_codebooks
@@ -173,11 +176,14 @@ class PromptFormat:
                 f"{len(ids)} prompt tokens and up to {max_new_frames} frames, there is room "
                 f"for {self.max_positions}: shorten the reference or the text",
             )
-        waveforms = [prompt.waveform] if self.hears_reference else []
+        messages = self._messages(scene, spoken, text)
+        if label_codes is not None:
+            messages.append(_message("assistant", audio_url=request.audio_uri))
+        waveforms = [prompt.waveform for prompt in prompts] if self.hears_reference else []
         return ChatMLSample(
-            messages=self._messages(request, prompt, with_target=label_codes is not None),
+            messages=messages,
             input_ids=ids,
-            audio_ids_concat=np.concatenate(clips, axis=1),
+            audio_ids_concat=np.concatenate([np.empty((self.num_codebooks, 0), np.uint16), *clips], axis=1),
             audio_ids_start=_starts(clip.shape[1] for clip in clips),
             audio_waveforms_concat=np.concatenate([np.empty(0, np.int16), *waveforms]),
             audio_waveforms_start=_starts(map(len, waveforms)),
@@ -189,12 +195,12 @@ class PromptFormat:
 
     def unpack(self, sample: ChatMLSample) -> ModelInputs:
         """A sample as the model's inputs: clips with BOS, EOS and the delay pattern, waveforms as floats."""
-        clips = np.split(sample.audio_ids_concat, sample.audio_ids_start[1:-1], axis=1)
+        clips = [sample.audio_ids_concat[:, a:b] for a, b in pairwise(sample.audio_ids_start)]
         delayed = [build_delay_pattern(clip, self.stream_bos, self.stream_eos).T for clip in clips]
         bounds = sample.audio_waveforms_start
         return ModelInputs(
             input_ids=np.asarray(sample.input_ids, dtype=np.int64),
-            audio_input_ids=np.concatenate(delayed),
+            audio_input_ids=np.concatenate([np.empty((0, self.num_codebooks), np.int64), *delayed]),
             waveforms=[from_int16(sample.audio_waveforms_concat[a:b]) for a, b in pairwise(bounds)],
         )
 
@@ -204,37 +210,52 @@ class PromptFormat:
         return self.style == "document" and self.max_semantic_frames > 0
 
     def _messages(
-        self, request: SynthesisRequest, prompt: SpeakerPrompt, *, with_target: bool
+        self, scene: SceneBlock | None, spoken: Sequence[Recorded], text: str
     ) -> list[dict[str, str | None]]:
-        system = _INSTRUCTION[self.style]
-        if scene := self._scene(request.scene):
-            system += f"\n\n<|scene_desc_start|>\n{scene}\n<|scene_desc_end|>"
-        reference = f"{prompt.prompt_text} {_HEARD}" if self.style == "document" else prompt.prompt_text
-        messages = [
-            _message("system", text=system),
-            _message("user", text=reference),
-            _message("assistant", audio_url=request.prompt_audio),
-            _message("user", text=request.target_text),
-        ]
-        if with_target:
-            messages.append(_message("assistant", audio_url=request.audio_uri))
-        return messages
+        """Messages of one role in a row are the parts of one turn: texts and clips of the system's."""
+        messages = []
+        instruction = _INSTRUCTION[self.style]
+        if scene is None:
+            messages.append(_message("system", text=instruction))
+        else:
+            first, *rest = scene.texts
+            parts = [f"{instruction}\n\n<|scene_desc_start|>\n{first}", *rest]
+            parts[-1] += "\n<|scene_desc_end|>"
+            messages.append(_message("system", text=parts[0]))
+            for voice, part in zip(scene.clips, parts[1:], strict=True):
+                messages += [_message("system", audio_url=voice.audio_url), _message("system", text=part)]
+        for voice in spoken:
+            said = f"{voice.said} {_HEARD}" if self.style == "document" else voice.said
+            messages += [_message("user", text=said), _message("assistant", audio_url=voice.audio_url)]
+        return [*messages, _message("user", text=text)]
 
-    def _scene(self, scene: str | None) -> str | None:
-        return scene or (_ORIGINAL_SCENE if self.style == "original" else None)
+    @property
+    def _default_scene(self) -> str | None:
+        return _ORIGINAL_SCENE if self.style == "original" else None
 
-    def _system(self, scene: str | None) -> list[int]:
-        instruction = "\n\n" + _INSTRUCTION[self.style]
-        scene = self._scene(scene)
+    def _system(self, scene: SceneBlock | None) -> list[int]:
+        s, instruction = self.special, "\n\n" + _INSTRUCTION[self.style]
         if scene is None:
             return self._plain(instruction)
-        described = encode_user_text(self.tokenizer, scene, ("\n", "\n"))
-        return [
-            *self._plain(instruction + "\n\n"),
-            self.special.scene_start,
-            *described,
-            self.special.scene_end,
-        ]
+        ids = [*self._plain(instruction + "\n\n"), s.scene_start]
+        last = len(scene.texts) - 1
+        for i, text in enumerate(scene.texts):
+            around = ("\n" if i == 0 else "", "\n" if i == last else "")
+            ids += encode_user_text(self.tokenizer, text, around)
+            if i < last:
+                ids += [s.audio_bos, *self._frames(scene.clips[i].prompt.codes), s.audio_eos]
+        return [*ids, s.scene_end]
+
+    def _num_heard(self, prompt: SpeakerPrompt) -> int:
+        """Semantic frames of a reference."""
+        heard = num_semantic_frames(len(prompt.waveform)) if self.hears_reference else 0
+        if heard > self.max_semantic_frames > 0:
+            raise RowError(
+                "prompt_too_long",
+                f"reference of {prompt.duration_s:.1f} s, the Whisper encoder reads "
+                f"{self.max_semantic_frames / 25:g} s: cut it",
+            )
+        return heard
 
     def _reference(self, text: str, heard: int) -> list[int]:
         # Without the pathway the placeholder stays in `messages` alone: released weights were never
@@ -250,6 +271,10 @@ class PromptFormat:
         ]
 
     def _clip(self, codes: Codes) -> list[int]:
+        s = self.special
+        return [*self._plain("\n\n"), s.audio_out_bos, *self._frames(codes), s.audio_eos]
+
+    def _frames(self, codes: Codes) -> list[int]:
         if codes.shape[0] != self.num_codebooks or codes.max(initial=0) >= self.num_codes:
             raise CheckpointError(
                 f"{self.id} reads {self.num_codebooks} codebooks of {self.num_codes}, got codes "
@@ -257,9 +282,7 @@ class PromptFormat:
             )
         # BOS, T codes and EOS, then one delay token for each frame by which the last codebook is late
         frames, late = codes.shape[1] + 2, self.num_codebooks - 1
-        s = self.special
-        placeholders = [s.audio_out] * frames + [s.delay] * late
-        return [*self._plain("\n\n"), s.audio_out_bos, *placeholders, s.audio_eos]
+        return [self.special.audio_out] * frames + [self.special.delay] * late
 
     def _turn(self, role: str, content: list[int]) -> list[int]:
         return [*self._header(role), *content, self.special.eot]

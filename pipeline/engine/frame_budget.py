@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pipeline.engine.dialogue import spoken_text
+
 
 class _Rate(NamedTuple):
     words_per_minute: float | None  # None: the script puts no spaces between words
@@ -47,9 +49,10 @@ FLOOR_S = 2.0
 def estimate_duration_s(text: str, language: str) -> float:
     """Seconds of speech in `text`, the larger of a guess from its words and one from its characters.
 
-    `language` is a BCP 47 tag of which the primary part counts. Arabic follows the design document's
-    `calculate_adaptive_max_tokens`: 150 words, or 8 x 150 characters, a minute.
+    `language` is a BCP 47 tag of which the primary part counts; speaker tags do not count. Arabic follows
+    the design document's `calculate_adaptive_max_tokens`: 150 words, or 8 x 150 characters, a minute.
     """
+    text = spoken_text(text)
     words, chars = len(text.split()), len(text)
     primary = language.lower().replace("_", "-").split("-")[0]
     if primary == "ar":

@@ -108,7 +108,7 @@ class TransformersEngine:
                 generation_config=_generation_config(model.config, sampling, int(limits.max())),
                 stopping_criteria=StoppingCriteriaList([_row_limits(ends)]),
             )
-        return generated[:, tensors["audio_input_ids"].shape[1] :].cpu().numpy()
+        return generated[:, max(len(row.audio_input_ids) for row in inputs) :].cpu().numpy()
 
     def _collate(self, inputs: list[ModelInputs]) -> dict[str, torch.Tensor]:
         import torch
@@ -128,12 +128,9 @@ class TransformersEngine:
             attention[i, longest - len(row.input_ids) :] = 1
             audio[i, : len(row.audio_input_ids)] = row.audio_input_ids
             audio_mask[i, : len(row.audio_input_ids)] = True
-        arrays = {
-            "input_ids": ids,
-            "attention_mask": attention,
-            "audio_input_ids": audio,
-            "audio_input_ids_mask": audio_mask,
-        }
+        arrays = {"input_ids": ids, "attention_mask": attention}
+        if widest:  # transformers takes no frames at all for a prompt that is in its cache
+            arrays |= {"audio_input_ids": audio, "audio_input_ids_mask": audio_mask}
         return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
     def _semantic(self, inputs: list[ModelInputs]) -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.engine.dialogue import spoken_text
 from pipeline.metrics.intervals import Ints
 from pipeline.metrics.normalizers import Unit, normalizer_for
 from pipeline.metrics.rate_columns import (
@@ -226,5 +227,5 @@ def _counts(row: Row, unit: Unit) -> tuple[int, int]:
 
 def _length(row: Row, unit: Unit) -> int:
     """N of a text that nobody heard. Of one that is not there, 1: the row is one error all the same."""
-    said = normalizer_for(row.get("language") or "und")(row.get("target_text") or "")
+    said = normalizer_for(row.get("language") or "und")(spoken_text(row.get("target_text") or ""))
     return max(1, len(said.split() if unit == "word" else said.replace(" ", "")))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.engine.dialogue import spoken_text
 from pipeline.errors import ConfigError
 from pipeline.metrics.intervals import RESAMPLES, Interval, ScoredRow, mean_interval, voice_block
 from pipeline.metrics.protocols import Protocol, score_under
@@ -38,7 +39,8 @@ def score_rows(rows: Iterable[Row], protocol: Protocol) -> dict[str, ScoredRow]:
     found = {}
     for row in rows:
         missing = missing_reason(row) is not None
-        counts = score_under(row["target_text"] or "", "" if missing else row["hypothesis"], protocol).counts
+        heard = "" if missing else row["hypothesis"]
+        counts = score_under(spoken_text(row["target_text"] or ""), heard, protocol).counts
         errors = counts.substitutions + counts.deletions + counts.insertions
         if counts.reference_length:
             found[row["utterance_id"]] = ScoredRow(errors, counts.reference_length, voice_block(row))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal
@@ -125,56 +125,67 @@ def passed_within(first_passes: Sequence[int | None], k: int) -> float | None:
     return sum(first is not None and first <= k for first in first_passes) / len(first_passes)
 
 
-def summarise_takes(rows: Iterable[Row]) -> JsonDict | None:
+class TakesAccount:
     """A JSON-able account of the gates, from result rows with `takes`, `take` and `language`; None for none.
 
     `passed_within` counts rows by take number. `pass_at_k` and `wer_best_of_k` (the CER where characters are
     the unit) are means over the rows, null unless all have the same number of takes, as they have where takes
     do not end at the first pass, and every take has a rate. `*_first` and `*_best` are means over the rows
     where both the first take and the one that counts have the value; `reasons` are of all takes that did not
-    pass.
+    pass. Rows of one take are counted, not held; of another some 100 bytes are.
     """
-    reasons: Counter[str] = Counter()
-    never: Counter[str] = Counter()
-    gates: Counter[str] = Counter()
-    first_passes: list[int | None] = []
-    passed: list[tuple[int, int]] = []  # of each row: its takes, and how many of them passed
-    rates: list[list[float | None]] = []
-    gains: dict[str, list[tuple[float, float]]] = {"wer": [], "cer": [], "similarity": []}
-    for row in rows:
+
+    def __init__(self) -> None:
+        self._reasons: Counter[str] = Counter()
+        self._never: Counter[str] = Counter()
+        self._gates: Counter[str] = Counter()
+        self._first_passes: Counter[int | None] = Counter()
+        self._passed: Counter[tuple[int, int]] = Counter()  # by how many takes a row has, and how many pass
+        self._rates: list[list[float | None]] = []
+        self._gains = {name: [0, 0.0, 0.0] for name in ("wer", "cer", "similarity")}  # rows, and sums
+
+    def add(self, row: Row) -> None:
         if not (takes := row["takes"]):
-            continue
-        gates[row["gate"] or "failed"] += 1
-        reasons.update(reason_code(reason) for take in takes for reason in take["reasons"])
-        first_passes.append(next((i for i, take in enumerate(takes, start=1) if not take["reasons"]), None))
-        passed.append((len(takes), sum(not take["reasons"] for take in takes)))
-        rates.append([take[_rate_column(row)] for take in takes])
+            return
+        self._gates[row["gate"] or "failed"] += 1
+        self._reasons.update(reason_code(reason) for take in takes for reason in take["reasons"])
+        first = next((i for i, take in enumerate(takes, start=1) if not take["reasons"]), None)
+        self._first_passes[first] += 1
+        self._passed[len(takes), sum(not take["reasons"] for take in takes)] += 1
+        if len(takes) > 1:
+            self._rates.append([take[_rate_column(row)] for take in takes])
         best = next(take for take in takes if take["take"] == row["take"])
-        if first_passes[-1] is None:
-            never.update({reason_code(reason) for reason in best["reasons"]})
-        for name, pairs in gains.items():
+        if first is None:
+            self._never.update({reason_code(reason) for reason in best["reasons"]})
+        for name, sums in self._gains.items():
             if takes[0][name] is not None and best[name] is not None:
-                pairs.append((takes[0][name], best[name]))
-    if not passed:
-        return None
-    most = max(count for count, _ in passed)
-    fixed = most > 1 and all(count == most for count, _ in passed)
-    return {
-        "rows": len(passed),
-        "takes": sum(count for count, _ in passed),
-        "passed_first": sum(first == 1 for first in first_passes),
-        "repaired": sum(first is not None and first > 1 for first in first_passes),
-        "never_passed": sum(first is None for first in first_passes),
-        "warned": gates["warned"],
-        "rejected": gates["rejected"],
-        "passed_within": {str(k): passed_within(first_passes, k) for k in range(1, most + 1)},
-        "pass_at_k": _pass_at([count for _, count in passed], most) if fixed else None,
-        "wer_best_of_k": _best_of(rates, most) if fixed else None,
-        "reasons": dict(sorted(reasons.items())),
-        "reasons_never_passed": dict(sorted(never.items())),
-        **{f"{name}_first": _mean([first for first, _ in pairs]) for name, pairs in gains.items()},
-        **{f"{name}_best": _mean([best for _, best in pairs]) for name, pairs in gains.items()},
-    }
+                sums[0] += 1
+                sums[1] += takes[0][name]
+                sums[2] += best[name]
+
+    def summary(self) -> JsonDict | None:
+        if not self._passed:
+            return None
+        most = max(count for count, _ in self._passed)
+        fixed = most > 1 and all(count == most for count, _ in self._passed)
+        first_passes = list(self._first_passes.elements())
+        passed = [passed for _, passed in self._passed.elements()]
+        return {
+            "rows": self._passed.total(),
+            "takes": sum(count * rows for (count, _), rows in self._passed.items()),
+            "passed_first": self._first_passes[1],
+            "repaired": sum(first is not None and first > 1 for first in first_passes),
+            "never_passed": self._first_passes[None],
+            "warned": self._gates["warned"],
+            "rejected": self._gates["rejected"],
+            "passed_within": {str(k): passed_within(first_passes, k) for k in range(1, most + 1)},
+            "pass_at_k": _pass_at(passed, most) if fixed else None,
+            "wer_best_of_k": _best_of(self._rates, most) if fixed else None,
+            "reasons": dict(sorted(self._reasons.items())),
+            "reasons_never_passed": dict(sorted(self._never.items())),
+            **{f"{name}_first": first / n if n else None for name, (n, first, _) in self._gains.items()},
+            **{f"{name}_best": best / n if n else None for name, (n, _, best) in self._gains.items()},
+        }
 
 
 def _pass_at(passed: Sequence[int], most: int) -> dict[str, float | None]:

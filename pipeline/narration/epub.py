@@ -18,7 +18,7 @@ from lxml import etree
 
 from pipeline.errors import ManifestError
 from pipeline.narration.book import Block, Book, Chapter, chapters_at, chapters_by_headings, on_one_line
-from pipeline.narration.html_text import xhtml_blocks
+from pipeline.narration.html_text import UnreadableError, xhtml_blocks
 
 MAX_MEMBERS = 10_000
 MAX_MEMBER_BYTES = 32 * 2**20
@@ -64,30 +64,38 @@ class _Package:
         documents = list(self._spine())
         self._refuse_encrypted(documents)
         blocks: list[Block] = []
-        begins: dict[str, int] = {}
+        places: dict[tuple[str, str], int] = {}  # of a document ("") and of the anchors in it
         for document in documents:
-            begins.setdefault(document, len(blocks))
-            blocks += xhtml_blocks(self._member(document))
+            places.setdefault((document, ""), len(blocks))
+            for block in self._blocks(document):
+                for anchor in block.anchors:
+                    places.setdefault((document, anchor), len(blocks))
+                blocks.append(block)
         title = self._said("title") or posixpath.basename(self._name).removesuffix(".epub")
-        chapters = self._chapters(blocks, begins, title)
+        chapters = self._chapters(blocks, places, title)
         if not any(paragraph.kind == "text" for chapter in chapters for paragraph in chapter.paragraphs):
             raise ManifestError(f"{self._name}: holds no text to speak; is it a book of pictures?")
         return Book(title, tuple(chapters), self._said("creator"), self._said("language"))
 
-    def _chapters(self, blocks: list[Block], begins: dict[str, int], title: str) -> list[Chapter]:
+    def _blocks(self, document: str) -> list[Block]:
+        try:
+            return xhtml_blocks(self._member(document))
+        except UnreadableError as error:
+            raise ManifestError(f"{self._name}: {document}: {error}") from error
+
+    def _chapters(self, blocks: list[Block], places: dict[tuple[str, str], int], title: str) -> list[Chapter]:
         starts: dict[int, str] = {}
         for entry in self._toc():
-            if entry.document in begins:
-                begin = begins[entry.document]
-                end = min((at for at in begins.values() if at > begin), default=len(blocks))
-                at = next((i for i in range(begin, end) if entry.fragment in blocks[i].anchors), begin)
-                if at < len(blocks):
-                    starts.setdefault(at, entry.title)
+            begin = places.get((entry.document, ""), len(blocks))
+            at = places.get((entry.document, entry.fragment), begin)
+            if at < len(blocks):
+                starts.setdefault(at, entry.title)
         if starts:
             return chapters_at(blocks, starts, title)
         if any(block.level for block in blocks):
             return chapters_by_headings(blocks, title)
-        every = {at: f"{number}" for number, at in enumerate(sorted(set(begins.values())), start=1)}
+        begins = {at for (_, anchor), at in places.items() if not anchor}
+        every = {at: f"{number}" for number, at in enumerate(sorted(begins), start=1)}
         return chapters_at(blocks, every, title)
 
     def _spine(self) -> Iterator[str]:
@@ -140,7 +148,10 @@ class _Package:
         parser = etree.XMLParser(
             recover=True, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
         )
-        root = etree.fromstring(self._member(path), parser) if path else None
+        try:
+            root = etree.fromstring(self._member(path), parser) if path else None
+        except etree.XMLSyntaxError:  # of an empty member
+            root = None
         if root is None:
             raise ManifestError(f"{self._name}: {path or 'its package'} cannot be read; is it an EPUB?")
         return root

@@ -75,9 +75,18 @@ _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,31});")
 _SCENE_BREAK = "* * *"  # what a ruled line is read as
 
 
+class UnreadableError(ValueError):
+    """Text would be lost."""
+
+
 def xhtml_blocks(data: bytes) -> list[Block]:
-    """Of a document in an EPUB: XML as it should be, else read as browsers do, who lose no text."""
-    text = _DECLARATION.sub("", _as_text(data), count=1)
+    """Of a document in an EPUB: XML as it should be, else read as browsers do, who lose no text.
+
+    Raises UnreadableError as `html_blocks` does.
+    """
+    text = _as_text(data)
+    if declaration := _DECLARATION.match(text):
+        text = text[declaration.end() :]
     # &nbsp; and the like are not known to XML
     named = _ENTITY.sub(lambda m: m[0] if m[1] in _XML_ENTITIES else html.unescape(m[0]), text)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
@@ -90,14 +99,18 @@ def xhtml_blocks(data: bytes) -> list[Block]:
 
 
 def html_blocks(data: bytes | str) -> list[Block]:
+    """Raises UnreadableError for what is beyond the parser's limits: it drops the rest and says nothing."""
     text = data if isinstance(data, str) else _as_text(data)
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
     root = etree.fromstring(text.encode("utf-8", "replace") or b"<p></p>", parser)
+    if beyond := [each for each in parser.error_log if each.type_name == "ERR_RESOURCE_LIMIT"]:
+        said = beyond[0].message.partition(",")[0]
+        raise UnreadableError(f"line {beyond[0].line}: {said}; close its tags, or save it again")
     return [] if root is None else _blocks_of(root)
 
 
 _EMPTY = re.compile(r"<(title|script|style|textarea|iframe|a)\b([^<>]*)/>")
-_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")  # matched at the beginning: a search would be quadratic
 _ENCODING = re.compile(rb"""encoding=["']([A-Za-z0-9._-]{1,40})["']""")
 
 

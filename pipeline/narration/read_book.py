@@ -9,13 +9,14 @@ from markdown_it import MarkdownIt
 from pipeline.errors import ConfigError, ManifestError, RowError
 from pipeline.narration.book import Block, Book, Chapter, chapters_by_headings
 from pipeline.narration.epub import read_epub
-from pipeline.narration.html_text import html_blocks
+from pipeline.narration.html_text import UnreadableError, html_blocks
 from pipeline.narration.plain_text import text_blocks
 from pipeline.programme.subtitles import decoded
 from pipeline.storage import read_uri
 from pipeline.uris import shown
 
 MAX_BOOK_BYTES = 128 * 2**20
+_NESTING = 100  # by its own limit, 20, markdown-it drops what lies in a list of the eleventh level
 _TEXT = frozenset({".txt", ".text", ""})
 _MARKDOWN = frozenset({".md", ".markdown", ".mkd"})
 _HTML = frozenset({".html", ".htm", ".xhtml"})
@@ -37,10 +38,12 @@ def read_book(data: bytes, name: str) -> Book:
     if suffix == ".epub":
         return read_epub(data, name)
     blocks: list[Block]
-    if suffix in _MARKDOWN:
-        blocks = html_blocks(MarkdownIt().render(decoded(data, name)))
-    elif suffix in _HTML:
-        blocks = html_blocks(data)
+    if suffix in _MARKDOWN or suffix in _HTML:
+        page = _markdown(decoded(data, name)) if suffix in _MARKDOWN else data
+        try:
+            blocks = html_blocks(page)
+        except UnreadableError as error:
+            raise ManifestError(f"{name}: {error}") from error
     elif suffix in _TEXT:
         blocks = list(text_blocks(decoded(data, name)))
     else:
@@ -51,3 +54,8 @@ def read_book(data: bytes, name: str) -> Book:
     first = blocks[0]
     lone = first.level and sum(block.level == first.level for block in blocks) == 1 and suffix not in _TEXT
     return Book(first.text if lone else path.stem, tuple(chapters))
+
+
+def _markdown(text: str) -> str:
+    page: str = MarkdownIt(options_update={"maxNesting": _NESTING}).render(text)
+    return page

@@ -99,7 +99,10 @@ def print_narration(console: Console, report: Report, out: str) -> None:
     else:
         say(console, "nothing was put together: segments are missing")
     if report["missing"]:
-        say(console, f"{len(report['missing'])} segments are missing: voicemill redo {out} --missing")
+        say(
+            console,
+            f"segments missing: {len(report['missing'])}; speak them again: voicemill redo {out} --missing",
+        )
 
 
 def _segment(each: Heard, times: tuple[float, float] | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from pipeline.destination import open_destination
@@ -25,15 +25,16 @@ from pipeline.errors import ConfigError, RunConflictError
 from pipeline.metrics.takes import take_seed
 from pipeline.narration.options import NarrationOptions, options_from_dict
 from pipeline.narration.script import Script, manifest_rows, script_from
+from pipeline.programme.references import Reference
 from pipeline.stages.check_request import derive_seed
 from pipeline.storage import Store
 
 MARK = "narration.json"
 SCRIPT = "script.json"
 _FOLDER = "rounds"
-References = Mapping[str, tuple[str, str | None]]  # voice -> (key, what it says)
+References = Mapping[str, Reference]  # by voice
 ManifestRow = Mapping[str, Any]
-Content = tuple[str, str, str, str]
+Content = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def open_folder(out: str) -> Store:
 
 def keep(narration: Narration, book: str) -> None:
     """Writes down what is asked for, so that `redo` asks for the same."""
-    asked = {"book": book, "options": narration.options.to_dict(), "references": dict(narration.references)}
+    references = {voice: astuple(reference) for voice, reference in narration.references.items()}
+    asked = {"book": book, "options": narration.options.to_dict(), "references": references}
     narration.store.put(MARK, json.dumps(asked, ensure_ascii=False, indent=1).encode())
     narration.store.put(SCRIPT, narration.script.to_bytes())
 
@@ -83,7 +85,7 @@ def kept(out: str) -> Narration:
     if not store.exists(MARK) or not store.exists(SCRIPT):
         raise RunConflictError(f"{out} holds no narration; name the --out of a `voicemill narrate`")
     asked = json.loads(store.get(MARK))
-    references = {voice: (key, said) for voice, (key, said) in asked["references"].items()}
+    references = {voice: Reference(*parts) for voice, parts in asked["references"].items()}
     return Narration(store, script_from(store.get(SCRIPT)), options_from_dict(asked["options"]), references)
 
 
@@ -139,8 +141,8 @@ def refuse_unknown(narration: Narration, ids: Iterable[str]) -> None:
 
 
 def content_of(row: ManifestRow) -> Content:
-    """What is said, and how; not where it stands."""
-    return row["text"], row["ref"], row.get("ref_text") or "", row["language"]
+    """What is said, how, and with whose consent; not where it stands."""
+    return row["text"], row["ref"], row.get("ref_text") or "", row["language"], row.get("consent_id") or ""
 
 
 def _manifest_key(number: int) -> str:

@@ -13,6 +13,7 @@ from pipeline.narration.options import NarrationOptions, Pauses
 from pipeline.narration.sentences import pieces
 from pipeline.narration.spoken import spoken_form, with_arabic_number
 from pipeline.narration.voices import Voice, Voices
+from pipeline.programme.references import Reference
 from pipeline.stages.check_request import normalize_language
 
 
@@ -125,16 +126,13 @@ def script_from(data: bytes) -> Script:
 
 
 def manifest_rows(
-    segments: Sequence[Segment],
-    references: Mapping[str, tuple[str, str | None]],
-    language: str,
-    seeds: Mapping[str, int] | None = None,
+    segments: Sequence[Segment], references: Mapping[str, Reference], language: str
 ) -> list[dict[str, object]]:
-    """Of voicemill's manifest. references: voice -> (key in the folder, what it says); seeds: by id."""
+    """Of voicemill's manifest; the references are by voice."""
     rows = []
     for segment in segments:
-        key, ref_text = references[segment.voice]
-        row: dict[str, object] = {"id": segment.id, "ref": f"../{key}", "text": segment.spoken}
-        row |= {"language": language} | ({"ref_text": ref_text} if ref_text else {})
-        rows.append(row | ({"seed": seeds[segment.id]} if seeds and segment.id in seeds else {}))
+        voice = references[segment.voice]
+        row: dict[str, object] = {"id": segment.id, "ref": f"../{voice.key}", "text": segment.spoken}
+        told = {"language": language, "ref_text": voice.text, "consent_id": voice.consent_id}
+        rows.append(row | {name: value for name, value in told.items() if value})
     return rows

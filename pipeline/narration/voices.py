@@ -3,6 +3,7 @@
 [default]                    # the narrator
 ref = "voices/anna.flac"     # relative to this file, or a URI
 ref_text = "The ferry leaves the harbor at dawn."
+consent_id = "2026-017"      # where the job requires one
 
 [BEN]                        # what stands behind [BEN] in a paragraph
 ref = "voices/ben.flac"
@@ -22,7 +23,7 @@ from pipeline.errors import ConfigError, ManifestError
 from pipeline.narration.book import Book
 
 DEFAULT = "default"
-_KEYS = ("ref", "ref_text", "chapters")
+_KEYS = ("ref", "ref_text", "consent_id", "chapters")
 _TAG = re.compile(r"\[([^\[\]]{1,60})\]\s*")
 # what is meant as one, even where no voice has the name
 _MEANT_AS_TAG = re.compile(r"\s*\[(SPEAKER[ _-]?\d*|[A-Z][A-Z0-9_-]{1,30})\]")
@@ -34,6 +35,7 @@ class Voice:
     ref: str
     ref_text: str | None = None
     chapters: tuple[int | str, ...] = ()
+    consent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Voices:
         return [(who, said) for who, said in turns if said]
 
 
-def one_voice(ref: str, ref_text: str | None) -> Voices:
-    return Voices({DEFAULT: Voice(DEFAULT, ref, ref_text)})
+def one_voice(ref: str, ref_text: str | None, consent_id: str | None = None) -> Voices:
+    return Voices({DEFAULT: Voice(DEFAULT, ref, ref_text, consent_id=consent_id)})
 
 
 def read_voices(toml: bytes, name: str) -> Voices:
@@ -117,13 +119,16 @@ def _voice(name: str, table: Any, where: str) -> Voice:
     for key in table:
         if key not in _KEYS:
             raise ConfigError(f"{where} {key}: not known; known are {', '.join(_KEYS)}")
-    ref, ref_text, chapters = table.get("ref"), table.get("ref_text"), table.get("chapters", [])
+    ref, ref_text, consent_id = table.get("ref"), table.get("ref_text"), table.get("consent_id")
+    chapters = table.get("chapters", [])
     if not (isinstance(ref, str) and ref.strip()):
         raise ConfigError(f"{where} ref = {ref!r}: write the path or URI of its recording")
     if ref_text is not None and not (isinstance(ref_text, str) and ref_text.strip()):
         raise ConfigError(f"{where} ref_text = {ref_text!r}: write what the recording says, or leave it out")
+    if consent_id is not None and not (isinstance(consent_id, str) and consent_id.strip()):
+        raise ConfigError(f"{where} consent_id = {consent_id!r}: write the consent's id, or leave it out")
     if not isinstance(chapters, list) or not all(
         isinstance(each, int | str) and not isinstance(each, bool) for each in chapters
     ):
         raise ConfigError(f'{where} chapters = {chapters!r}: write numbers and titles, [3, "The Storm"]')
-    return Voice(name, ref, ref_text, tuple(chapters))
+    return Voice(name, ref, ref_text, tuple(chapters), consent_id)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from pipeline.audio import MAX_SAMPLE_RATE, Waveform
 from pipeline.errors import ConfigError, RowError
@@ -49,9 +50,7 @@ def look_at_media(uri: str) -> Media:
     Raises ConfigError for what is not there, not audio or video, or longer than MAX_HOURS; StorageError.
     """
     with opened(uri) as container:
-        has_video = any(
-            not stream.disposition & stream.disposition.attached_pic for stream in container.streams.video
-        )
+        has_video = not all(map(is_cover, container.streams.video))
         if not container.streams.audio:
             seconds = (container.duration or 0) / av.time_base
             if not has_video or not 0 < seconds <= MAX_HOURS * 3600:
@@ -86,12 +85,17 @@ def cut(uri: str, start_s: float, end_s: float) -> Waveform:
 
 
 def sound_blocks(uri: str, sample_rate: int, length: int) -> Iterator[Channels]:
-    """All of the sound as stereo [N, 2] at a rate, cut or filled with silence to `length` samples."""
+    """All of the sound as stereo [N, 2] at a rate, cut or filled with silence to `length` samples.
+
+    Mono is on both channels as it is; ffmpeg would lower it by 3 dB.
+    """
     with opened(uri) as container:
         _rate_of(container, uri)
+        is_mono = container.streams.audio[0].codec_context.channels == 1
         held, left = np.zeros((0, 2), np.float32), length
-        for block in _blocks(container, sample_rate, "stereo"):
-            held = np.concatenate([held, block[: left - len(held)]])
+        for block in _blocks(container, sample_rate, "mono" if is_mono else "stereo"):
+            stereo = np.broadcast_to(block, (len(block), 2))
+            held = np.concatenate([held, stereo[: left - len(held)]])
             while len(held) >= BLOCK:
                 yield held[:BLOCK]
                 held, left = held[BLOCK:], left - BLOCK
@@ -101,6 +105,11 @@ def sound_blocks(uri: str, sample_rate: int, length: int) -> Iterator[Channels]:
         count = min(BLOCK, left)
         yield np.pad(held, ((0, count - len(held)), (0, 0)))
         held, left = held[:0], left - count
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """Whether it is a still picture beside the sound, no film."""
+    return bool(stream.disposition & stream.disposition.attached_pic)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.engine.dialogue import spoken_text
 from pipeline.metrics.aggregate import unit_of
 from pipeline.records import Row
 from pipeline.report.alignment import align, normalizer_of
@@ -26,7 +27,7 @@ def entry_of(row: Row) -> Entry:
         normalizer = normalizer_of(row["normalizer"], row["language"])
         pieces = [
             [_SHORT[piece.kind], piece.asked, piece.heard]
-            for piece in align(row["target_text"], row["hypothesis"], normalizer)
+            for piece in align(spoken_text(row["target_text"]), row["hypothesis"], normalizer)
         ]
     takes = takes_of(row)
     entry = {

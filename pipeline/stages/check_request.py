@@ -18,9 +18,18 @@ from typing import Any
 
 import langcodes
 
+from pipeline.engine.dialogue import turns
 from pipeline.errors import ConfigError, RowError
 from pipeline.manifest import UNREADABLE, Fault, ManifestRow
 from pipeline.records import REQUEST, Row, SynthesisRequest, request_of
+from pipeline.stages.check_dialogue import (
+    OTHER_VOICE_FIELDS,
+    VOICES,
+    num_voices,
+    turn_faults,
+    voice_faults,
+    voices_of,
+)
 from pipeline.uris import allowed_scheme
 
 __all__ = ["CheckedRow", "Fault", "RequestChecker", "derive_seed", "is_file_name", "normalize_text"]
@@ -37,7 +46,10 @@ _COLUMNS = {
     "audio": "audio_uri",
     "ground_truth": "ground_truth_audio",
 }
-_TEXT_FIELDS = ("text", "ref_text", "scene", "speaker")
+_TEXT_FIELDS = tuple(
+    dict.fromkeys(["text", "ref_text", "scene", "speaker", *(name for _, *texts in VOICES for name in texts)])
+)
+_URI_FIELDS = frozenset({"audio", "ground_truth", *(ref for ref, *_ in VOICES)})
 _MAX_TAG_CHARS = 35  # what RFC 5646 asks readers to have room for
 _MAX_URI_CHARS = 4096
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -99,7 +111,11 @@ class RequestChecker:
             fields = self._fields(row.values, faults)
             utterance_id = self._identify(row, fields, faults)
         values: Row = dict.fromkeys(REQUEST.names)
-        values |= {_COLUMNS.get(name, name): value for name, value in fields.items() if name != "id"}
+        apart = {"id", *OTHER_VOICE_FIELDS}
+        values |= {_COLUMNS.get(name, name): value for name, value in fields.items() if name not in apart}
+        if (voices := voices_of(fields)) is not None:
+            first = next((voice for voice in voices if voice["prompt_audio"]), voices[0])
+            values |= {name: first[name] for name in ("prompt_audio", "prompt_text")} | {"voices": voices}
         values |= {"row": row.row, "utterance_id": utterance_id}
         if not faults:
             values["language"] = values["language"] or self._language
@@ -120,13 +136,18 @@ class RequestChecker:
                 fields[name] = self._parse(name, value)
             except RowError as error:
                 faults.append(Fault(error.code, error.message))
+        # what is to be spoken; a voice in a list of voices, or of what exists already, is another matter
+        speaks = {"ref", "text"} <= {*self.required}
         for name in self.required:
-            if name not in given:
+            if name not in given and not (name == "ref" and speaks and "voice_description" in given):
                 code = "empty_text" if name == "text" else f"missing_{name}"
                 faults.append(Fault(code, f"'{name}' is empty; fill it or drop the row"))
         for name in _TEXT_FIELDS:
             if name in fields:
                 faults.extend(self._text_faults(name, str(given[name]), fields[name]))
+        if speaks:
+            faults.extend(voice_faults(given))
+            faults.extend(turn_faults(fields["text"], num_voices(given)) if "text" in fields else [])
         return fields
 
     @staticmethod
@@ -151,7 +172,7 @@ class RequestChecker:
                 what = f"language {_shown(value)} is not a BCP 47 tag"
                 raise RowError("bad_language", f"{what}; write one such as en, en-GB or zh")
             return tag
-        if name in ("ref", "audio", "ground_truth"):
+        if name in _URI_FIELDS:
             return _checked_uri(name, value.strip())
         return normalize_text(value) if name in _TEXT_FIELDS else value.strip()
 
@@ -169,8 +190,9 @@ class RequestChecker:
         if len(text) > self._max_text_chars:
             message = f"'{name}' has {len(text)} characters, at most {self._max_text_chars}; split the row"
             faults.append(Fault("text_too_long", message))
-        if name == "text" and not any(unicodedata.category(char)[0] in "LN" for char in text):
-            message = f"no letter or digit in {_shown(text)}; write words or drop the row"
+        silent = [turn for turn in turns(text) if not _has_words(turn.text)] if name == "text" else []
+        if silent:
+            message = f"no letter or digit in {_shown(str(silent[0]))}; write words or drop the row"
             faults.append(Fault("text_unspeakable", message))
         return faults
 
@@ -265,6 +287,10 @@ def _number(name: str, value: Any, most: float) -> float:
     if not 0 < number <= most:  # false for NaN, too
         raise RowError(f"bad_{name}", f"{name} is {_shown(value)}; write a number above 0, at most {most:g}")
     return number
+
+
+def _has_words(text: str) -> bool:
+    return any(unicodedata.category(char)[0] in "LN" for char in text)
 
 
 def _is_control(char: str) -> bool:

@@ -1,4 +1,4 @@
-"""Planned row + SpeakerPrompt -> ChatMLSample, as a row of the samples' Parquet shards."""
+"""Planned row + its SpeakerPrompts -> ChatMLSample, as a row of the samples' Parquet shards."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def pack_samples(
     voice_of = voice_lookup(prompt_of)
 
     def pack(row: Row) -> Row:
-        prompt = prompt_of(row["prompt_id"])
+        ids = [row["prompt_id"]] if row["voices"] is None else row["voice_prompt_ids"]
+        prompts = [prompt_of(prompt_id) for prompt_id in ids if prompt_id is not None]
         budget = max_new_frames(
             row["target_text"], row["language"], frame_rate, max_duration_s=row["max_duration_s"]
         )
-        sample = prompt_format.pack(request_of(row), prompt, max_new_frames=budget)
-        heard = prompt.prompt_text if row["prompt_text"] is None else None
+        sample = prompt_format.pack(request_of(row), *prompts, max_new_frames=budget)
+        heard = prompts[0].prompt_text if prompts and row["prompt_text"] is None else None
         return row | {"prompt_text_heard": heard} | voice_of(row) | sample_columns(sample)
 
     return each_row(rows, STAGE, pack)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+from pipeline.engine.dialogue import spoken_text
 from pipeline.metrics.error_rates import char_errors, error_rate, word_errors
 from pipeline.metrics.gates import length_ratio
 from pipeline.metrics.normalizers import Normalizer, normalizer_for
@@ -40,7 +41,7 @@ def score_utterances(
 def _errors(row: Row, normalizer: Normalizer) -> Row:
     if row.get("hypothesis") is None:
         return {}
-    reference, hypothesis = normalizer(row["target_text"]), normalizer(row["hypothesis"])
+    reference, hypothesis = normalizer(spoken_text(row["target_text"])), normalizer(row["hypothesis"])
     words = word_errors(reference, hypothesis)
     chars = char_errors(reference, hypothesis, spaces=normalizer.unit == "word")
     return {
@@ -85,7 +86,7 @@ def _pace(row: Row) -> Row:
     if row.get("leading_silence_s") is None:
         return {}
     spoken_s = row["duration_s"] - row["leading_silence_s"] - row["trailing_silence_s"]
-    chars = _written(row["target_text"])
+    chars = _written(spoken_text(row["target_text"]))
     ratio = length_ratio(spoken_s, chars, row.get("prompt_speech_s") or 0.0, _written(_prompt_text(row)))
     return {"chars_per_s": chars / spoken_s if spoken_s > 0 else None, "length_ratio": ratio}
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from pipeline.audio import decode_audio, resample
 from pipeline.codecs.base import Codec
 from pipeline.engine.base import GenerationItem
 from pipeline.engine.chat_prompt import PromptFormat
+from pipeline.engine.frame_budget import max_new_frames
 from pipeline.errors import ConfigError
-from pipeline.records import ChatMLSample, GeneratedCodes, Row
-from pipeline.stages.pack_sample import sample_of
+from pipeline.records import ChatMLSample, GeneratedCodes, Row, SpeakerPrompt, SynthesisRequest
+from pipeline.stages.pack_sample import sample_columns, sample_of
 from pipeline.training.ablations import Ablation, ablate_codes, ablate_sample, without_labels
+from pipeline.training.pack_corpus import spoken_prompt
 from pipeline.training.speech_quality import SpokenRow
 
 
@@ -23,6 +27,42 @@ def read_rows(folder: Path, count: int) -> list[Row]:
     rows = [row for row in rows if row["failed_stage"] is None]
     if not rows:
         raise ConfigError(f"{folder}: no sample rows")
+    return _spread(rows, count)
+
+
+def pack_rows(manifest: Path, count: int, prompt_format: PromptFormat, codec: Codec) -> list[Row]:
+    """`count` rows of a manifest as `held_out_set` writes it, evenly spread, packed as a run would."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        asked = _spread(list(csv.DictReader(file)), count)
+    prompts: dict[str, SpeakerPrompt] = {}
+    rows: list[Row] = []
+    for number, row in enumerate(asked, start=1):
+        if (prompt := prompts.get(row["ref"])) is None:
+            data = (manifest.parent / row["ref"]).read_bytes()
+            clip = decode_audio(data)
+            [codes] = codec.encode([resample(clip, codec.sample_rate)])
+            prompt = prompts[row["ref"]] = spoken_prompt(data, row["ref_text"], clip, codes)
+        request = SynthesisRequest(
+            row=number,
+            utterance_id=row["id"],
+            prompt_audio=row["ref"],
+            prompt_text=row["ref_text"],
+            target_text=row["text"],
+            language=row["language"],
+            seed=0,
+            speaker=row["speaker"],
+        )
+        frames = max_new_frames(row["text"], row["language"], codec.frame_rate)
+        packed = sample_columns(prompt_format.pack(request, prompt, max_new_frames=frames))
+        rows.append(
+            {name: getattr(request, name) for name in SynthesisRequest.__slots__}
+            | {"prompt_id": prompt.prompt_id}
+            | packed
+        )
+    return rows
+
+
+def _spread(rows: list[Row], count: int) -> list[Row]:
     count = min(count, len(rows))
     return [rows[i * len(rows) // count] for i in range(count)]
 

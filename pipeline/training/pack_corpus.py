@@ -88,7 +88,10 @@ def _samples(
     prompt_format: PromptFormat,
 ) -> Iterator[Row]:
     for pairing in pairings:
-        prompt = _prompt(rows[pairing.reference], clips[pairing.reference], codes[pairing.reference])
+        spoken = rows[pairing.reference]
+        prompt = spoken_prompt(
+            spoken["audio"]["bytes"], spoken["text"], clips[pairing.reference], codes[pairing.reference]
+        )
         for target in pairing.targets:
             row = rows[target]
             request = SynthesisRequest(
@@ -117,11 +120,12 @@ def _samples(
             )
 
 
-def _prompt(row: Row, clip: Waveform, codes: Codes) -> SpeakerPrompt:
-    digest = hashlib.sha256(row["audio"]["bytes"]).hexdigest()
+def spoken_prompt(data: bytes, text: str, clip: Waveform, codes: Codes) -> SpeakerPrompt:
+    """A reference as a run would encode it, but for its embedding: its file, what it says, clip and codes."""
+    digest = hashlib.sha256(data).hexdigest()
     return SpeakerPrompt(
-        prompt_id=prompt_id(digest, row["text"], LANGUAGE),
-        prompt_text=row["text"],
+        prompt_id=prompt_id(digest, text, LANGUAGE),
+        prompt_text=text,
         codes=codes,
         waveform=to_int16(resample(clip, WHISPER_SAMPLE_RATE).samples),
         duration_s=clip.duration_s,

@@ -20,6 +20,7 @@ from pipeline.errors import CheckpointError
 
 MAX_BYTES = 60_000_000
 _WEIGHTS = "model.safetensors"
+_TOP_K = 50
 
 
 def assemble(
@@ -30,13 +31,15 @@ def assemble(
     dtype: torch.dtype,
     codec_dtype: torch.dtype,
     note: str,
+    temperature: float,
     figures: Mapping[str, Any],
     recipe: Mapping[str, Any],
     licence: Path,
 ) -> int:
     """Write the release of an exported model and a codec folder to `folder`; its size in bytes.
 
-    `note` is said in every report of a run that uses it. Raises CheckpointError for a codec that is not
+    `note` is said in every report of a run that uses it, at `temperature` it speaks unless a job says
+    otherwise. Raises CheckpointError for a codec that is not
     the model's and for a release of more than 60 MB.
     """
     config = read_config(model)
@@ -57,6 +60,8 @@ def assemble(
         "voicemill_note": note,
         "dtype": str(dtype).removeprefix("torch."),
     }
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": _TOP_K}
+    (folder / "generation_config.json").write_text(json.dumps(sampling, indent=2) + "\n", "utf-8")
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     shutil.copyfile(licence, folder / "LICENSE")
     (folder / "MODEL_CARD.md").write_text(model_card(config, note, figures, recipe), "utf-8")

@@ -80,6 +80,7 @@ def test_voices_and_lexicon(calls: list[Any], tmp_path: Path) -> None:
         (["b.txt", "-o", "o"], "--ref"),
         (["b.txt", "-o", "o", "--ref", "a", "--voices", "v"], "--voices"),
         (["b.txt", "-o", "o", "--voices", "v", "--ref-text", "x"], "--ref-text"),
+        (["b.txt", "-o", "o", "--voices", "v", "--consent-id", "x"], "--consent-id"),
         (["b.txt", "-o", "o", "--ref", "a", "--format", "avi"], "--format avi"),
         (["b.txt", "-o", "o", "--ref", "a", "--missing", "ignore"], "--missing"),
         (["b.txt", "-o", "o", "--ref", "a", "--lexicon", "nowhere.toml"], "nowhere.toml"),

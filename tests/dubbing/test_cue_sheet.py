@@ -51,6 +51,12 @@ def test_what_cannot_be_read(data, said):
         read_cue_sheet(data, "cues.csv", PLAIN)
 
 
+def test_a_speakers_column_that_was_named_must_be_there():
+    columns = columns_from(["speaker=Charakter"])
+    with pytest.raises(ManifestError, match="no column Charakter; found start, end, text, Character"):
+        read_cue_sheet(b"start,end,text,Character\n1,2,Hi,Anna\n", "cues.csv", columns)
+
+
 @pytest.mark.parametrize("given", ["text", "words=Dialogue", "text="])
 def test_maps_that_mean_nothing(given):
     with pytest.raises(ConfigError, match="write FIELD=COLUMN"):

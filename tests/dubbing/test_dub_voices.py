@@ -35,7 +35,7 @@ def test_a_table_per_speaker():
     assert voice_of(Cue(0, 1, "Hi"), voices) == Voice("default", "s3://voices/narrator.wav")
     assert voice_of(Cue(0, 1, "Hi", "Carl"), voices) is None
     cues = [Cue(0, 1, "Hi", "Carl"), Cue(1, 2, "Hi", "Carl"), Cue(2, 3, "Hi", "Dora"), Cue(3, 4, "Hi", "ben")]
-    with pytest.raises(ConfigError, match=re.escape("no voice for [Carl] (2 cues), [Dora] (1 cues)")):
+    with pytest.raises(ConfigError, match=re.escape("no voice for [Carl] (cues: 2), [Dora] (cues: 1)")):
         refuse_unvoiced(cues, voices, "voices.toml")
 
 

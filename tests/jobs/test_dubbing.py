@@ -334,6 +334,38 @@ def test_other_forms_of_subtitles(place, monkeypatch, form):
     assert (event.start, event.end, event.plaintext) == (1000, 2300, "Good\nevening.")
 
 
+def test_a_bed_that_was_mixed_anew_and_what_is_no_part_any_more(place, monkeypatch):
+    write_srt(place / "film.srt", [(1.0, 3.0, "ANNA: Over music.", "")])
+    (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')
+    speaker = Speaker(lambda row: (1.5, {}))
+    for level in (8_192, 4_096):  # of the same length, so that both files have one size
+        soundfile.write(place / "bed.wav", np.full(5 * 44_100, level, np.int16), 44_100)
+        report = dub(monkeypatch, speaker, place, length_s=4.0, bed=str(place / "bed.wav"))
+        mix = samples_of(place / "dub/mix.flac", 48_000)
+        # mono is on both channels as it is; 32767 is written for full scale
+        assert np.abs(mix[1000:20_000] - round(level * 32767 / 32768)).max() <= 1
+    assert report["files"]["mix"] == "mix.flac"
+    (place / "dub/mine.flac").write_bytes(b"mine")
+    report = dub(monkeypatch, speaker, place, length_s=4.0)
+    assert "mix" not in report["files"]
+    assert not (place / "dub/mix.flac").exists()
+    assert (place / "dub/mine.flac").exists()
+
+
+def test_restricted_references(place, monkeypatch):
+    write_srt(place / "film.srt", [(0.0, 2.0, "ANNA: First.", "")])
+    (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')
+    monkeypatch.setattr(jobs.dubbing, "clone_voices", Speaker(lambda row: (1.0, {})))
+    options = DubOptions(str(place / "film.srt"), str(place / "voices.toml"), length_s=3.0)
+    config = load_config(None, [f"check.allowed_prefixes={place}/voices/"])
+    # the rows are checked for real, and name the copy
+    report = jobs.dubbing.dub(str(place / "dub"), options, config, CONSOLE)
+    assert report["counts"]["fits"] == 1
+    other = load_config(None, [f"check.allowed_prefixes={place}/elsewhere/"])
+    with pytest.raises(ConfigError, match=r"\[anna\]: .*outside check\.allowed_prefixes"):
+        jobs.dubbing.dub(str(place / "dub2"), options, other, CONSOLE)
+
+
 def test_a_dub_in_an_object_store(place, s3, monkeypatch):
     write_srt(place / "film.srt", [(0.0, 2.0, "ANNA: First.", ""), (2.0, 2.5, "ANNA: Second.", "")])
     (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')
@@ -375,7 +407,7 @@ def test_folders_of_others_and_voices_that_are_not_there(place, monkeypatch):
     write_srt(place / "film.srt", [(0.0, 1.0, "ANNA: Hi.", ""), (1.0, 2.0, "CARL: Ho.", "")])
     speaker = Speaker(lambda row: (0.5, {}))
     (place / "voices.toml").write_text('[anna]\nref = "voices/nobody.wav"\n')
-    with pytest.raises(ConfigError, match=r"no voice for \[CARL\] \(1 cues\)"):
+    with pytest.raises(ConfigError, match=r"no voice for \[CARL\] \(cues: 1\)"):
         dub(monkeypatch, speaker, place, length_s=5.0)
     (place / "voices.toml").write_text('[anna]\nref = "voices/nobody.wav"\n[carl]\nref = "voices/ben.wav"\n')
     with pytest.raises(ConfigError, match=r"\[anna\]: .*nobody\.wav: FileNotFoundError"):

@@ -100,7 +100,19 @@ def test_depth_does_not_exhaust_the_stack() -> None:
     deep = (
         "<html><body>" + "<div>" * 20_000 + "<p>Deep.</p>" + "</div>" * 20_000 + "<p>After.</p></body></html>"
     )
-    read_epub(epub({"OEBPS/text/one.xhtml": deep}), "deep.epub")
+    with pytest.raises(ManifestError, match=r"^deep\.epub: OEBPS/text/one\.xhtml: line 1: Excessive depth"):
+        read_epub(epub({"OEBPS/text/one.xhtml": deep}), "deep.epub")
+
+
+def test_blanks_before_a_document_take_no_time() -> None:
+    """A search for its declaration took the square of their number: months."""
+    found = texts(epub({"OEBPS/text/one.xhtml": " " * 4_000_000 + "<p>Start.</p>"}))
+    assert found[0] == ("Dawn", ["Start."])
+
+
+def test_an_anchor_is_of_its_own_document() -> None:
+    nav = NAV.replace('href="text/one.xhtml"', 'href="text/one.xhtml#dusk"')
+    assert texts(epub({"OEBPS/nav.xhtml": nav})) == texts(epub())
 
 
 @pytest.mark.parametrize(
@@ -108,6 +120,7 @@ def test_depth_does_not_exhaust_the_stack() -> None:
     [
         ({"META-INF/container.xml": None}, "container.xml is not in it"),
         ({"META-INF/container.xml": "<container/>"}, "its package cannot be read"),
+        ({"META-INF/container.xml": ""}, "container.xml cannot be read"),
         ({"META-INF/container.xml": "<c><rootfile full-path='../../etc/passwd'/></c>"}, "is not in it"),
         (
             {"META-INF/encryption.xml": "<e><CipherReference URI='OEBPS/text/one.xhtml'/></e>"},

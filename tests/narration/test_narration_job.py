@@ -294,6 +294,30 @@ def test_another_voice_is_another_narration_of_its_segments(tmp_path: Path, spea
     assert len(speaker.spoken[1]) == 8
 
 
+def test_consent_is_that_of_the_voice(tmp_path: Path, speaker: Speaker) -> None:
+    (tmp_path / "book.md").write_text(BOOK)
+    (tmp_path / "anna.wav").write_bytes(b"any bytes")
+    out, console = str(tmp_path / "out"), Console(quiet=True)
+    for consent in ("c-17", "c-17", "c-18"):  # another consent is asked for anew
+        cast = job.Cast(one_voice(str(tmp_path / "anna.wav"), None, consent), "")
+        job.narrate(str(tmp_path / "book.md"), out, cast, {}, OPTIONS, RunConfig(), console)
+    rounds = [manifest(str(tmp_path / f"out/rounds/{number}.jsonl")) for number in range(2)]
+    assert [[row["consent_id"] for row in rows] for rows in rounds] == [["c-17"] * 8, ["c-18"] * 8]
+    assert not (tmp_path / "out/rounds/2.jsonl").exists()
+    redo(tmp_path, "ch01-0003")
+    assert [row["consent_id"] for row in manifest(str(tmp_path / "out/rounds/2.jsonl"))] == ["c-18"]
+
+
+def test_narrations_kept_before_consents_are_read(tmp_path: Path, speaker: Speaker) -> None:
+    narrate(tmp_path)
+    mark = tmp_path / "out/narration.json"
+    asked = json.loads(mark.read_text())
+    asked["references"] = {voice: parts[:2] for voice, parts in asked["references"].items()}
+    mark.write_text(json.dumps(asked))
+    redo(tmp_path, "ch01-0003")
+    assert [len(ids) for ids in speaker.spoken] == [8, 1]
+
+
 def test_restricted_references(tmp_path: Path, speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
     narrate(tmp_path)
     seen: list[list[str]] = []

@@ -35,6 +35,7 @@ from pipeline.narration.rounds import (
 from pipeline.narration.script import Script, Segment
 from pipeline.narration.takes import Take, choose
 from pipeline.programme.encode import ChapterMark
+from pipeline.programme.references import Reference
 from pipeline.programme.subtitles import Cue
 from pipeline.storage import open_store
 
@@ -156,7 +157,7 @@ def narration(folder: Path) -> Narration:
     segments = (segment("ch01-0001", "A."), segment("ch01-0002", "B."))
     script = Script("T", "Writer", "en", ("One",), segments)
     return Narration(
-        open_folder(str(folder)), script, NarrationOptions(), {"default": ("voices/a.wav", "Hello.")}
+        open_folder(str(folder)), script, NarrationOptions(), {"default": Reference("voices/a.wav", "Hello.")}
     )
 
 

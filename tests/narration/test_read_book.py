@@ -137,8 +137,23 @@ def test_html() -> None:
 
 def test_depth_does_not_exhaust_the_stack() -> None:
     deep = "<p>Before.</p>" + "<div>" * 50_000 + "Deep."
-    assert chapters(deep, "p.html")[0][1][0] == ("text", "Before.")
+    with pytest.raises(ManifestError, match=r"^p\.html: line 1: Excessive depth"):
+        chapters(deep, "p.html")
     assert chapters("> " * 5_000 + "Deep.\n\nAfter.", "b.md")
+
+
+def test_deep_lists_are_read_to_their_ends() -> None:
+    items = "\n".join(f"{'  ' * depth}- Item {depth}." for depth in range(40))
+    said = [text for _, text in chapters(items, "b.md")[0][1]]
+    assert said == [f"Item {depth}." for depth in range(40)]
+
+
+def test_tags_that_are_never_closed_lose_no_paragraph_unsaid() -> None:
+    """The parser stops at a depth of 256, and what follows would be gone."""
+    page = "<p><font>Text."
+    assert len(chapters(page * 100, "p.html")[0][1]) == 100
+    with pytest.raises(ManifestError, match="close its tags"):
+        chapters(page * 500, "p.html")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pipeline.narration.options import NarrationOptions, Pauses, options_from_di
 from pipeline.narration.read_book import read_book
 from pipeline.narration.script import Script, make_script, manifest_rows, script_from
 from pipeline.narration.voices import one_voice, read_voices, refuse_unvoiced
+from pipeline.programme.references import Reference
 
 VOICES = b"""
 [default]
@@ -64,15 +65,16 @@ def test_a_script() -> None:
 def test_manifest_rows() -> None:
     found = script()
     references = {
-        "default": ("voices/a.flac", "Hello."),
-        "BEN": ("voices/b.flac", None),
-        "Old Man": ("voices/c", None),
+        "default": Reference("voices/a.flac", "Hello.", "2026-017"),
+        "BEN": Reference("voices/b.flac", None),
+        "Old Man": Reference("voices/c", None),
     }
     rows = manifest_rows(found.segments, references, "en")
     assert rows[0] == {
         "id": "ch01-0001", "ref": "../voices/a.flac", "ref_text": "Hello.", "text": "Chapter one", "language": "en",
+        "consent_id": "2026-017",
     }  # fmt: skip
-    assert "ref_text" not in rows[3]
+    assert {"ref_text", "consent_id"}.isdisjoint(rows[3])
 
 
 @pytest.mark.parametrize(

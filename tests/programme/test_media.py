@@ -119,6 +119,12 @@ def test_all_of_it_at_any_rate_and_length(tmp_path, rate, seconds):
         assert not whole[int(rate * 3.1) :].any()
 
 
+def test_mono_is_on_both_channels_as_it_is(tmp_path):
+    sound = wav(tmp_path / "a.wav")
+    whole = np.concatenate([*sound_blocks(str(tmp_path / "a.wav"), RATE, len(sound))])
+    np.testing.assert_allclose(whole, np.stack([sound, sound], axis=1), atol=1e-4)
+
+
 def test_a_picture_without_sound_has_the_length_of_the_picture(tmp_path):
     with av.open(str(tmp_path / "mute.mp4"), "w") as out:
         video = out.add_stream("mpeg4", rate=25)

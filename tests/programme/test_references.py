@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import CheckConfig
-from pipeline.errors import ConfigError
-from pipeline.programme.references import keep_reference
+from pipeline.config import CheckConfig, RunConfig
+from pipeline.errors import ConfigError, RowError
+from pipeline.programme.references import keep_bytes, keep_reference, with_own_references
 from pipeline.storage import open_store
+from pipeline.uri_rules import rules_of
 
 
 def test_kept_by_content(tmp_path: Path) -> None:
@@ -32,6 +33,23 @@ def test_odd_suffixes_are_left_out(tmp_path: Path) -> None:
         keep_reference(store, str(tmp_path / "v.toml"), "a.w$v", CheckConfig(), "[A]")
         == "voices/7692c3ad3540bb80"
     )
+
+
+def test_what_is_at_hand_has_the_same_key(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "out"))
+    assert keep_bytes(store, b"one", ".wav") == "voices/7692c3ad3540bb80.wav"
+
+
+def test_own_copies_are_allowed_where_references_are_restricted(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "out"))
+    free = RunConfig()
+    assert with_own_references(free, store) == free
+    config = with_own_references(RunConfig(check=CheckConfig(allowed_prefixes=["s3://them/"])), store)
+    rules = rules_of(config.check)
+    rules.check(f"{tmp_path}/out/voices/a.wav")
+    rules.check("s3://them/a.wav")
+    with pytest.raises(RowError, match=r"outside check\.allowed_prefixes"):
+        rules.check(f"{tmp_path}/out/clips/a.wav")
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.programme.flac import flac_bytes
 from pipeline.programme.timeline import Clip, faded, sample_at, track_blocks
 
 
@@ -66,13 +63,3 @@ def test_fades_touch_the_ends_only():
     assert (made[4:-2] == 1).all()
     assert len(faded(np.ones(3, np.float32), 48_000)) == 3
     assert len(faded(np.zeros(0, np.float32), 48_000)) == 0
-
-
-def test_flac_of_blocks_is_read_back_whole():
-    track = np.linspace(-1, 1, 1001, dtype=np.float32)
-    samples, rate = soundfile.read(io.BytesIO(flac_bytes([track[:400], track[400:]], 44_100)), dtype="int16")
-    assert rate == 44_100
-    np.testing.assert_array_equal(samples, np.round(track * 32767).astype(np.int16))
-    stereo = np.stack([track, -track], axis=1)
-    samples, _ = soundfile.read(io.BytesIO(flac_bytes([stereo], 48_000, 2)), dtype="int16")
-    assert samples.shape == (1001, 2)

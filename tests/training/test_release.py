@@ -47,6 +47,7 @@ def release(model: Path, codec: Path, out: Path) -> int:
         dtype=torch.float16,
         codec_dtype=torch.float32,
         note="A note.",
+        temperature=0.25,
         figures=FIGURES,
         recipe={"seeds": 1, "steps": ["python -m jobs.train_model S O"]},
         licence=LICENCE,
@@ -59,6 +60,7 @@ def test_a_release_is_a_checkpoint_of_half_the_size(model: Path, tmp_path: Path)
     checkpoint = load_checkpoint(str(tmp_path / "out"))
     assert checkpoint.id.startswith("voicemill-mini@")
     assert "A note." in checkpoint.notes
+    assert checkpoint.sampling.temperature == 0.25
     assert checkpoint.semantic is not None
     assert codec_info(str(tmp_path / "out")).num_codebooks == 2
     before = load_checkpoint(str(model)).model.state_dict()
