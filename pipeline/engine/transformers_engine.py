@@ -128,7 +128,7 @@ class TransformersEngine:
             attention[i, longest - len(row.input_ids) :] = 1
             audio[i, : len(row.audio_input_ids)] = row.audio_input_ids
             audio_mask[i, : len(row.audio_input_ids)] = True
-        arrays = {"input_ids": ids, "attention_mask": attention}
+        arrays: dict[str, npt.NDArray[Any]] = {"input_ids": ids, "attention_mask": attention}
         if widest:  # transformers takes no frames at all for a prompt that is in its cache
             arrays |= {"audio_input_ids": audio, "audio_input_ids_mask": audio_mask}
         return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
