@@ -46,3 +46,26 @@ def figures_of() -> Callable[[Ablation], Figures]:
         return summary(listen(spoken, transcriber, encoder, voices, num_voices=8))
 
     return figures
+
+
+def test_it_can_be_understood_and_follows_the_voice(figures_of: Callable[[Ablation], Figures]) -> None:
+    found = figures_of("none")
+    assert found["cer"] < 0.35
+    assert found["right_minus_wrong"] > 0.15
+    assert found["identified"] >= 0.8
+    assert found["finished"] == 1.0
+
+
+def test_without_the_references_codes_it_is_nobodys_voice(
+    figures_of: Callable[[Ablation], Figures],
+) -> None:
+    found = figures_of("no_codes")
+    assert found["right_minus_wrong"] < figures_of("none")["right_minus_wrong"] - 0.1
+    assert found["identified"] <= 0.6
+
+
+@pytest.mark.parametrize("ablation", ["no_audio_ffn", "no_delay"])
+def test_without_this_it_cannot_be_understood(
+    ablation: Ablation, figures_of: Callable[[Ablation], Figures]
+) -> None:
+    assert figures_of(ablation)["cer"] > figures_of("none")["cer"] + 0.15
