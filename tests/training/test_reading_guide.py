@@ -63,4 +63,6 @@ def test_attention_at_the_right_letters_costs_less_than_at_the_wrong_ones() -> N
         guide = ReadingGuide([Reading((0, letters), letters, even_progress(frames))], layer=0)
         guide.look(0, query, key, visible, 1.0)
         losses.append(float(guide.loss()))
-    assert losses[0] < 1.0 < losses[1]
+    # the even reader begins 2.5 frames late: the right letters are off by at most 0.2, 0.12 of it beyond the flat top,
+    # (0.12 / 0.04)**2 / 2 = 4.5 nats at the ends; the wrong ones by up to the whole text
+    assert losses[0] < 4.5 < losses[1] / 4
