@@ -39,6 +39,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--guided", action="store_true", help="go on with --init as from nothing: no fine-tuning"
     )
+    parser.add_argument(
+        "--drop-codes",
+        type=float,
+        default=0.0,
+        help="share of references that are given by their semantic features alone",
+    )
     parser.add_argument("--lora-rank", type=int, default=0, help="train adapters of this rank only")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--decay-steps", type=int, default=0)
@@ -65,6 +71,7 @@ def train_here(given: argparse.Namespace, **workers: Any) -> None:
         init=given.init,
         init_revision=given.revision,
         guided=given.guided,
+        drop_codes=given.drop_codes,
         lora_rank=given.lora_rank,
         positions=given.positions,
         max_targets=given.max_targets,

@@ -14,6 +14,7 @@ import torch
 from pipeline.codecs.base import Codes
 from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.records import ChatMLSample
+from pipeline.training.reference_codes import ids_with_codes
 
 Ablation = Literal["none", "no_semantic", "no_codes", "other_codes", "no_audio_ffn", "no_delay", "labels"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
@@ -64,13 +65,10 @@ def _without_semantic(sample: ChatMLSample, prompt_format: PromptFormat) -> Chat
 
 
 def _with_codes(sample: ChatMLSample, codes: Codes, prompt_format: PromptFormat) -> ChatMLSample:
-    special = prompt_format.special
-    ids = np.asarray(sample.input_ids)
-    at = np.flatnonzero(np.isin(ids, [special.audio_out, special.delay]))
-    placeholders = [special.audio_out] * (codes.shape[1] + 2) + [special.delay] * (len(codes) - 1)
+    ids = ids_with_codes(np.asarray(sample.input_ids), codes, prompt_format.special)
     return replace(
         sample,
-        input_ids=[*ids[: at[0]].tolist(), *placeholders, *ids[at[-1] + 1 :].tolist()],
+        input_ids=ids.tolist(),
         audio_ids_concat=codes,
         audio_ids_start=[0, codes.shape[1]],
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +25,7 @@ from pipeline.errors import ConfigError
 from pipeline.training.collate import Batch, collate
 from pipeline.training.losses import TrainedModel
 from pipeline.training.mini_model import new_mini_folder
+from pipeline.training.reference_codes import drop_codes
 from pipeline.training.samples import BatchPlan, read_conversations, tell_phones, whole_batches
 from pipeline.training.trainer import TrainOutcome, TrainSettings, train
 
@@ -42,7 +44,8 @@ class ModelRun:
     """What is trained where. `positions` is a batch's size on each of the workers.
 
     With `guided`, the training of `init` goes on as it began: shown where to read and what to say next, and
-    with wrong history. From nothing it always is.
+    with wrong history. From nothing it always is. `drop_codes` is the share of references that are given by
+    their semantic features alone.
     """
 
     samples: Path  # train/*.parquet and valid/*.parquet
@@ -51,6 +54,7 @@ class ModelRun:
     init: str | None = None
     init_revision: str | None = None
     guided: bool = False
+    drop_codes: float = 0.0
     lora_rank: int = 0
     positions: int = 4000
     max_targets: int = 10
@@ -178,7 +182,10 @@ def train_model(
         (run.folder / "run.json").write_text(json.dumps(described, indent=2) + "\n", "utf-8")
 
     def batch_of(step: int) -> Batch:
-        return collate(plan.at(step * world_size + rank), prompt_format).to(device)
+        at = step * world_size + rank
+        rng = np.random.default_rng([settings.seed, at])
+        drawn = drop_codes(plan.at(at), prompt_format.special, run.drop_codes, rng)
+        return collate(drawn, prompt_format).to(device)
 
     return train(
         parallel(trainee.module),

@@ -16,6 +16,7 @@ VOICES = ROOT / "manifests" / "voices"
 ROWS = 7
 IDS = [f"u{i}" for i in range(ROWS)]
 SETTINGS = [
+    "model.checkpoint=standin",
     *("output.shard_rows=2", "resources.num_cpus=2", "model.max_positions=512"),
     *("evaluation.transcriber=none", "evaluation.speaker_encoder=none"),
 ]
