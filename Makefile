@@ -34,6 +34,7 @@ format: setup
 bench: setup
 	$(RUN) python -m jobs.benchmark
 	$(RUN) python -m jobs.benchmark_engine
+	$(RUN) python tests/benchmarks/score_speed.py
 	$(RUN) python tests/benchmarks/open_report.py
 
 # for tests/report, which look at the page in a real one and are skipped where there is none

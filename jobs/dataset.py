@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rich.console import Console
 
@@ -26,6 +27,7 @@ from pipeline.dataset.plan import DatasetPlan
 from pipeline.dataset.source import Source, read_source
 from pipeline.dataset.survey import Survey, survey_run
 from pipeline.dataset.views import print_estimate, print_export, print_made
+from pipeline.lease import Lease
 from pipeline.run import read_run
 from pipeline.views import say
 
@@ -63,7 +65,8 @@ def synthesize(
     folder = open_dataset(out, source.sampled_from)
     survey = speak_until_enough(folder, source, config, console, take_over=take_over)
     print_made(console, source, survey)
-    exports = export_all(folder, source, survey, licence, config, formats, console)
+    with Lease(folder.store, take_over=take_over, say=partial(say, console)):
+        exports = export_all(folder, source, survey, licence, config, formats, console)
     if not (reached := is_reached(plan, source.sampler.speakers, survey.speaker_s)):
         say(
             console,

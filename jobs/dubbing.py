@@ -8,6 +8,7 @@ The same as `voicemill dub`, which says what it takes with --help.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from pipeline.dubbing.assemble import assemble, standing
 from pipeline.dubbing.place import Round, again, first_round, place
 from pipeline.dubbing.project import DubOptions, Project, open_project
 from pipeline.dubbing.takes import manifest_bytes
+from pipeline.lease import Lease
 from pipeline.programme.references import with_own_references
 from pipeline.views import say
 
@@ -40,7 +42,8 @@ def dub(
         say(console, f"{out} is whole already: nothing to do")
         return report
     say(console, f"cues put on the track: {sum(1 for each in placements if each.placed)}")
-    return assemble(project, placements)
+    with Lease(project.store, take_over=take_over, say=partial(say, console)):
+        return assemble(project, placements)
 
 
 def speak(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from pipeline.beforehand import refuse_conflicts
 from pipeline.command_options import run_alone
 from pipeline.config import ResourceConfig, RunConfig
 from pipeline.errors import ConfigError
+from pipeline.lease import Lease
 from pipeline.narration.assemble import assemble
 from pipeline.narration.lexicon import Lexicon
 from pipeline.narration.options import NarrationOptions
@@ -43,6 +45,8 @@ from pipeline.run import config_of_run
 from pipeline.storage import Store, open_store
 from pipeline.uris import shown
 from pipeline.views import say
+
+_SHARD_ROWS_IN_CHAINS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def narrate(
     refuse_unvoiced(text, cast.voices, shown(book))
     script = make_script(text, cast.voices, lexicon, options, config.check.language)
     store = open_folder(out)
-    config = with_own_references(config, store)
+    config = _in_chains(with_own_references(config, store), options.context)
     narration = Narration(store, script, options, _references(store, cast, config))
     keep(narration, shown(book))
     if new := never_asked(narration.rows, read_rounds(store)):
@@ -78,9 +82,9 @@ def narrate(
             console,
             f"chapters: {len(script.chapters)}, segments: {len(script.segments)}, to speak: {len(new)}",
         )
-        add_round(store, new)
+        add_round(narration, new)
     _speak(narration, config, console, take_over=take_over)
-    return _assembled(narration, console)
+    return _assembled(narration, console, take_over=take_over)
 
 
 def redo(
@@ -110,9 +114,17 @@ def redo(
         wanted += [each.segment.id for each in heard_of(narration) if each.take is None]
     if again := once_more(narration, wanted, rounds, config.sampling.seed, config.gates.max_takes):
         say(console, f"segments spoken again: {len(again)}")
-        add_round(narration.store, again)
+        add_round(narration, again)
         _speak(narration, config, console, take_over=take_over)
-    return _assembled(narration, console)
+    return _assembled(narration, console, take_over=take_over)
+
+
+def _in_chains(config: RunConfig, context: int) -> RunConfig:
+    """Segments that go on from each other are spoken one after another: an engine needs many such chains."""
+    if not context:
+        return config
+    output = replace(config.output, shard_rows=max(config.output.shard_rows, _SHARD_ROWS_IN_CHAINS))
+    return replace(config, model=replace(config.model, context_rows=context), output=output)
 
 
 def _references(store: Store, cast: Cast, config: RunConfig) -> dict[str, Reference]:
@@ -140,11 +152,12 @@ def _is_whole(narration: Narration, each: Round) -> bool:
     return open_store(narration.run_uri(each.number)).exists("_SUCCESS")
 
 
-def _assembled(narration: Narration, console: Console) -> Report:
-    heard = heard_of(narration)
-    there = sum(each.take is not None for each in heard)
-    say(console, f"segments put together: {there} of {len(heard)}")
-    return assemble(narration, heard)
+def _assembled(narration: Narration, console: Console, *, take_over: bool) -> Report:
+    with Lease(narration.store, take_over=take_over, say=partial(say, console)):
+        heard = heard_of(narration)
+        there = sum(each.take is not None for each in heard)
+        say(console, f"segments put together: {there} of {len(heard)}")
+        return assemble(narration, heard)
 
 
 def main() -> int:

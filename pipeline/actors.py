@@ -146,7 +146,7 @@ class EncodePrompts:
 
 
 class PackSamples:
-    """A planned shard -> its packed samples, committed under `samples/`; read back if they are there."""
+    """A planned shard -> its packed samples, committed under `samples/`; read there if others did it."""
 
     reading = True
 
@@ -172,20 +172,21 @@ class PackSamples:
         from pipeline.stages.check_consent import check_table
         from pipeline.stages.pack_sample import pack_samples
 
-        [shard] = _shards(table)
-        committed = self._run.samples.read_commit(shard.name)
+        [shard], samples = _shards(table), self._run.samples
+        committed = samples.read_commit(shard.name)
         if committed is None:
             packed = self._report.through(
                 pa.Table.from_pylist(read_planned(self._run.store, shard, self._footer_of(shard.part))),
                 SAMPLE_ROW,
                 lambda rows: pack_samples(rows, self._format, self._frame_rate, self._prompt_of),
             )
-            committed = self._run.samples.write_shard(
-                shard.name, packed, uuid.uuid4().hex, {"failed": count_failed(packed)}
-            )
+            mine = uuid.uuid4().hex
+            committed = samples.write_shard(shard.name, packed, mine, {"failed": count_failed(packed)})
+            if committed.attempt == mine:
+                return check_table(packed, self._consent)
         else:
             self._report.board.add.remote("pack_sample", committed.rows - committed.extra["failed"], 0, 0.0)
-        return check_table(self._run.samples.read_table(committed), self._consent)
+        return check_table(samples.read_table(committed), self._consent)
 
 
 class Speak:
@@ -203,6 +204,7 @@ class Speak:
         from pipeline.config import fingerprint
         from pipeline.engine.base import over
         from pipeline.engine.checkpoint import load_checkpoint
+        from pipeline.engine.context import Context
         from pipeline.engine.continuous_engine import ContinuousEngine
         from pipeline.engine.service import EngineService
         from pipeline.provenance import made_by
@@ -226,7 +228,8 @@ class Speak:
             num_slots=model.slots,
         )
         rows = CONCURRENT_SHARDS * run.config.output.shard_rows
-        self._service = EngineService(engine, max_rows=rows, deadline_s=model.row_deadline_s)
+        context = Context(checkpoint.prompt_format, model.context_rows)
+        self._service = EngineService(engine, max_rows=rows, deadline_s=model.row_deadline_s, context=context)
         self._meter = EngineMeter(engine, board)
         self._codec = load_codec(model.codec_spec, model.codec_pin, device)
         self._watermark = load_watermark(run.config.output.watermark)

@@ -164,24 +164,30 @@ class ShardLog:
         With one, nobody can commit them any more. Without, they may wait for theirs. Other files are not
         ours.
         """
-        prefix = f"{self.prefix}/" if self.prefix else ""
         # listed first: what is committed meanwhile is then seen among the commits
-        stored = [key.removeprefix(prefix) for key in self.store.list(self._path("data"))]
+        stored = self._stored()
         named = {commit.shard: commit.key for commit in self.commits()}
-        for key in filter(_DATA_KEY.fullmatch, stored):
+        for key in stored:
             shard = key.split("/")[1]
             if named.get(shard) != key:
                 yield key, shard in named
 
-    def remove_orphans(self) -> list[str]:
-        """Deletes what other attempts left of committed shards, while others write, too; returns the keys.
+    def remove_orphans(self, commits: Iterable[Commit]) -> list[str]:
+        """Deletes what other attempts left of these shards, while others write, too; returns the keys.
 
-        Of a shard without a commit nothing is touched: see garbage.py.
+        They can be committed no more. Of a shard without a commit nothing is touched: see garbage.py.
         """
-        settled = [key for key, is_settled in self.orphans() if is_settled]
+        named = {commit.shard: commit.key for commit in commits}
+        settled = [key for key in self._stored() if named.get(key.split("/")[1], key) != key]
         for key in settled:
             self.store.delete(self._path(key))
         return settled
+
+    def _stored(self) -> list[str]:
+        """Keys of the data objects, in the log's folder."""
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        keys = (key.removeprefix(prefix) for key in self.store.list(self._path("data")))
+        return [key for key in keys if _DATA_KEY.fullmatch(key)]
 
     def clear(self) -> None:
         """Deletes every shard, commits first. Only while nobody writes."""

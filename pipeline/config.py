@@ -31,12 +31,14 @@ class ModelConfig:
     cpu_threads: int = 1  # of the engine on a CPU; sums may round differently with another number
     slots: int = 0  # rows that are spoken at once; 0: 8 on a CPU, as many as fit on a GPU
     max_positions: int = 2048  # prompt tokens and frames of a row together: what a slot holds
+    context_rows: int = 2  # of the rows before it that a row with `follows` goes on from; 0: none
     row_deadline_s: float = 3600.0  # for a row that never ends
 
     def __post_init__(self) -> None:
         _require(self.cpu_threads >= 1, "model.cpu_threads", self.cpu_threads, "at least 1")
         _require(self.slots >= 0, "model.slots", self.slots, "0 or more")
         _require(self.max_positions >= 128, "model.max_positions", self.max_positions, "at least 128")
+        _require(0 <= self.context_rows <= 16, "model.context_rows", self.context_rows, "0 to 16")
         _require(self.row_deadline_s > 0, "model.row_deadline_s", self.row_deadline_s, "above 0")
 
     @property

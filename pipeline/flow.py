@@ -11,6 +11,8 @@ import logging
 import os
 import re
 import secrets
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,19 +73,33 @@ def start_ray(resources: ResourceConfig) -> Cluster:
     if ours:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if "RAY_ADDRESS" in os.environ:
-            ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
+            with _our_sigterm():
+                ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
         else:
             # in no file; Ray reads it once per process
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             # Ray binds to every interface on Linux; this is its own switch for loopback (macOS, Windows)
             ray_constants.ENABLE_RAY_CLUSTER = False
-            with _silent_stderr():
+            with _our_sigterm(), _silent_stderr():
                 ray.init(
                     address="local", num_cpus=resources.num_cpus or None, include_dashboard=False, **quiet
                 )
     _set_context()
     total = ray.cluster_resources()
     return Cluster(cpus=max(1, int(total.get("CPU", 1))), gpus=int(total.get("GPU", 0)), ours=ours)
+
+
+@contextmanager
+def _our_sigterm() -> Iterator[None]:
+    """`ray.init` sets a handler of its own, `sys.exit(15)`: the one before it, of `interrupts`, comes back."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # Ray's handler, while Ray starts
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Ctrl-C: the first stops the work, those that follow while it stops change nothing.
+"""Ctrl-C and SIGTERM: the first stops the work, those that follow while it stops change nothing.
 
-Signals come in twos and threes: impatient people, and `uv run`, which passes on what the terminal has
-sent to the whole process group already. Each would cut the clean end short with a traceback.
+SIGTERM is what a scheduler sends before it takes the machine back. Signals come in twos and threes:
+impatient people, and `uv run`, which passes on what the terminal has sent to the whole process group
+already. Each would cut the clean end short with a traceback.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from types import FrameType
 
 _PATIENCE_S = 5.0  # after which one more ends the process, whatever it is doing
 EXIT_CODE = 3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
@@ -31,17 +33,19 @@ class Interrupts:
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         if self._in_main_thread:
             self._stderr = os.dup(2)  # while Ray starts, the other one leads nowhere
-            self._before = signal.signal(signal.SIGINT, self._stop)
+            self._before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
         return self
 
     def __exit__(self, *error: object) -> None:
         if not self._in_main_thread:
             return
-        if self.happened:
-            # the process is ending: Python would give SIGINT back its deadly default too early
-            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-        else:
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            if self.happened:
+                # the process is ending: Python would give SIGINT back its deadly default too early
+                atexit.register(signal.signal, number, signal.SIG_IGN)
+            else:
+                signal.signal(number, before)
+        if not self.happened:
             os.close(self._stderr)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

@@ -27,6 +27,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "consent_id": (),
     "audio": ("audio_path", "audio_filepath", "generated_audio", "infer_wav"),
     "ground_truth": ("ground_truth_audio", "gt_audio", "gt_wav"),
+    "category": (),
+    "follows": (),
     "voice_description": (),
     **{f"{name}_speaker{number}": () for number in range(1, MAX_SPEAKERS) for name in VOICE_FIELDS},
 }

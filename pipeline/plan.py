@@ -2,7 +2,9 @@
 
 `plan/00000.parquet`, `plan/00001.parquet`, ... hold the planned rows; row group i of part p is shard
 `ppppp-iiiii`, so a worker reads its rows without reading its neighbours'. Within a part one voice's
-rows lie together, the longest first. A manifest that has grown adds parts; it never moves a row.
+rows lie together, the longest first. Rows that follow each other lie behind each other, in one shard and
+at most CHAIN_ROWS of them: the next one begins anew, so that a shard has several to be spoken at a time.
+A manifest that has grown adds parts; it never moves a row.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import io
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,11 +31,12 @@ from pipeline.stages.load_prompt import NO_TRANSCRIPT
 from pipeline.storage import Store
 
 PART_ROWS = 16_384
+CHAIN_ROWS = 8
 _FOOTERS_KEPT = 4  # some 10 MB each
 # a row's shard is where it lies
 _PART = PLANNED_ROW.remove(0).append(pa.field("content_key", pa.binary()))
 # Fields that came later: a row without them keeps the key it had, so that runs planned before go on.
-_LATER = frozenset({"ground_truth_audio", "voices"})
+_LATER = frozenset({"ground_truth_audio", "category", "voices", "follows"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,8 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
     for chunk in _chunks(new, PART_ROWS):
         if store.exists("_SUCCESS"):  # a run that had ended is open again, before it has anything to do
             store.delete("_SUCCESS")
-        chunk.sort(key=lambda row: (row.get("prompt_id") or "", -size_of(row), row["row"]))
-        if not store.create(f"plan/{part_number:05d}.parquet", _part_bytes(chunk, shard_rows)):
+        shards = fill_shards(chains(chunk), shard_rows, size_of)
+        if not store.create(f"plan/{part_number:05d}.parquet", _part_bytes(shards)):
             raise RunConflictError(
                 f"{store.uri}: another driver is planning this run; wait for it or stop it, then run again"
             )
@@ -76,8 +81,44 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
         added += len(chunk)
     if part_number == 0:
         # an empty manifest still has one shard, so that readers find the schema
-        store.create("plan/00000.parquet", _part_bytes([], shard_rows))
+        store.create("plan/00000.parquet", _part_bytes([]))
     return added
+
+
+def chains(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that follow each other, in one voice, as lists of at most CHAIN_ROWS; any other row alone.
+
+    The first of a list follows none: what it says of that is taken out.
+    """
+    found: list[list[Row]] = []
+    ending: dict[tuple[Any, ...], list[Row]] = {}  # the lists by their last row and its voice
+    for row in rows:
+        chain = ending.pop(_in_voice(row, row.get("follows")), None)
+        if chain is None or len(chain) == CHAIN_ROWS:
+            found.append(chain := [])
+            row = row | {"follows": None} if row.get("follows") else row
+        chain.append(row)
+        ending[_in_voice(row, row["utterance_id"])] = chain
+    return found
+
+
+def fill_shards(
+    chains: Iterable[list[Row]], shard_rows: int, size_of: Callable[[Row], float]
+) -> list[list[Row]]:
+    """One voice's chains together, the longest first, in shards of at most `shard_rows` rows."""
+
+    def place(chain: list[Row]) -> tuple[str, float, int]:
+        return chain[0].get("prompt_id") or "", -sum(map(size_of, chain)), chain[0]["row"]
+
+    shards: list[list[Row]] = []
+    for chain in sorted(chains, key=place):
+        rest = chain
+        while rest:  # a chain that is longer than a shard goes on in the next, from the reference
+            if not shards or len(shards[-1]) + min(len(rest), shard_rows) > shard_rows:
+                shards.append([])
+            shards[-1] += rest[:shard_rows]
+            rest = rest[shard_rows:]
+    return shards
 
 
 def is_planned(store: Store, rows: Iterable[Row]) -> bool:
@@ -238,10 +279,18 @@ def _columns(store: Store, names: list[str]) -> Iterator[pa.Table]:
             yield pq.ParquetFile(file).read(columns=names)
 
 
-def _part_bytes(rows: list[Row], shard_rows: int) -> bytes:
+def _part_bytes(shards: Sequence[list[Row]]) -> bytes:
+    """A row group a shard."""
     buffer = io.BytesIO()
-    pq.write_table(to_table(rows, _PART), buffer, row_group_size=shard_rows, compression="zstd")
+    table = to_table([row for shard in shards for row in shard], _PART)
+    with pq.ParquetWriter(buffer, _PART, compression="zstd") as writer:
+        for begin, end in pairwise(accumulate(map(len, shards), initial=0)):
+            writer.write_table(table.slice(begin, end - begin))
     return buffer.getvalue()
+
+
+def _in_voice(row: Row, utterance_id: str | None) -> tuple[Any, ...]:
+    return utterance_id, row.get("prompt_id"), tuple(row.get("voice_prompt_ids") or ())
 
 
 def _id_hash(utterance_id: str) -> bytes:

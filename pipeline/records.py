@@ -40,6 +40,8 @@ class SynthesisRequest:
     top_k: int | None = None
     consent_id: str | None = None
     ground_truth_audio: str | None = None  # somebody saying the target text, for comparison alone
+    category: str | None = None  # what kind of row it is, for whoever reads the results
+    follows: str | None = None  # the utterance_id of the row that this one goes on from
     # SPEAKER0, SPEAKER1, ...: prompt_audio and prompt_text, or a description. None for a row with just one
     # reference; of the others `prompt_audio` and `prompt_text` are those of the first reference
     voices: list[dict[str, str | None]] | None = None
@@ -63,6 +65,8 @@ REQUEST = pa.schema(
         ("top_k", pa.int32()),
         ("consent_id", pa.string()),
         ("ground_truth_audio", pa.string()),
+        ("category", pa.string()),
+        ("follows", pa.string()),
         (
             "voices",
             pa.list_(
@@ -170,6 +174,7 @@ AUDIO_STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 UTTERANCE = pa.schema(
     [
         ("audio", AUDIO_STRUCT),
+        ("audio_sha256", pa.string()),  # of the bytes, which are those of an exported file
         ("sample_rate", pa.int32()),
         ("num_samples", pa.int64()),
         ("duration_s", pa.float64()),
@@ -209,6 +214,9 @@ SCORES = pa.schema(
         ("similarity_ground_truth", pa.float64()),
         ("unscored_reason", pa.string()),
         ("transcriber", pa.string()),
+        # what the transcriber computes in, and `option=value; ...` in the terms of metrics/protocols.py
+        ("transcriber_dtype", pa.string()),
+        ("transcriber_decoding", pa.string()),
         ("speaker_encoder", pa.string()),
         ("quality_model", pa.string()),
         ("normalizer", pa.string()),
@@ -281,6 +289,7 @@ PROVENANCE = pa.schema(
         ("status", pa.string()),  # ok | failed | rejected
         ("model", pa.string()),  # id@revision
         ("codec", pa.string()),
+        ("run_id", pa.string()),  # the fingerprint of run.json: what the run is made with, not where it lies
     ]
 )
 _SHARD = pa.schema([("shard", pa.string())])

@@ -50,12 +50,14 @@ def read_results(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
     return pa.concat_tables([empty, *shards]).sort_by("row").select(wanted)
 
 
-def iter_results(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The same rows shard by shard, in no useful order of rows."""
+def iter_results(
+    uri: str, columns: Sequence[str] | None = None, commits: Sequence[Commit] | None = None
+) -> Iterator[pa.Table]:
+    """The same rows shard by shard, in no useful order of rows; of all `commits` unless they are given."""
     wanted = _checked(columns)
     store = open_store(uri)
     log = ShardLog(store)
-    commits = list(log.commits())
+    commits = list(log.commits()) if commits is None else commits
     if not commits and next(store.list(), None) is None:
         raise StorageError(f"{uri} holds no run; name the --out of one")
     # a whole shard is read and checked when nearly all of it is wanted anyway

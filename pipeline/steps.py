@@ -16,7 +16,7 @@ from rich.console import Console
 from pipeline import flow
 from pipeline.attempts import noted
 from pipeline.beforehand import RowSource, cache_uri, packed_rows, shards_to_pack
-from pipeline.commit import ShardLog, read_ahead
+from pipeline.commit import Commit, ShardLog, read_ahead
 from pipeline.config import RunConfig
 from pipeline.consent import load_consent
 from pipeline.engine.frame_budget import estimate_duration_s
@@ -171,9 +171,9 @@ def finish(session: Session) -> dict[str, Any]:
     whole = {"shards": len(commits), "rows": sum(commit.rows for commit in commits)}
     if run.results.success() != whole:
         run.store.delete("_SUCCESS")  # of a driver that did not know the rows which came meanwhile
-        run.results.remove_orphans()
-        run.rejected.remove_orphans()
-        summary = summarise_run(run.uri)
+        run.results.remove_orphans(commits)
+        run.rejected.remove_orphans(run.rejected.commits())
+        summary = summarise_run(run.uri, commits)
         run.store.put("summary.json", json.dumps(summary, indent=2, sort_keys=True).encode())
         if not run.gates.keep_takes:
             remove_takes(run)
@@ -185,13 +185,16 @@ def finish(session: Session) -> dict[str, Any]:
     return summary
 
 
-def summarise_run(uri: str) -> dict[str, Any]:
-    """What `summary.json` says. Reads every shard once: of a million rows there are tens of thousands."""
+def summarise_run(uri: str, commits: Sequence[Commit] | None = None) -> dict[str, Any]:
+    """What `summary.json` says. Reads every shard once: of a million rows there are tens of thousands.
+
+    Their `commits`, too, unless they are given.
+    """
     gates, engine_s = TakesAccount(), 0.0
 
     def rows() -> Iterator[Row]:
         nonlocal engine_s
-        for table in iter_results(uri, LIGHT_COLUMNS):
+        for table in iter_results(uri, LIGHT_COLUMNS, commits):
             for row in table.to_pylist():
                 gates.add(row)
                 engine_s += sum(take["engine_s"] or 0.0 for take in row["takes"] or ())

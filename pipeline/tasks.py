@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from pipeline import rounds
 from pipeline.board import Reporter
+from pipeline.config import fingerprint
+from pipeline.metrics.published import HeardBy
 from pipeline.records import Row, count_failed
 from pipeline.results import result_schema
 from pipeline.run import Run
@@ -24,12 +26,13 @@ def commit_shard(table: pa.Table, run: Run, board: Any) -> pa.Table:
     One with rows that get another take is committed to where it waits for them.
     """
     identity, gates = run.identity, run.gates
+    described = identity.to_dict()
     [shard] = set(table.column("shard").to_pylist())  # a block is a shard, or the flow is broken
 
     def score_and_judge(rows: list[Row]) -> list[Row]:
-        made_by = (identity.transcriber, identity.speaker_encoder, identity.quality_model)
-        scored = score_utterances(measure_audio(rows), *made_by)
-        packed = pack_results(scored, identity.model, identity.codec, run.take)
+        heard_by = HeardBy.of(described)
+        scored = score_utterances(measure_audio(rows), heard_by, identity.quality_model)
+        packed = pack_results(scored, identity.model, identity.codec, fingerprint(described), run.take)
         return [judge_takes([row], gates) for row in packed]
 
     result = Reporter(board, "commit").through(table, result_schema(), score_and_judge)

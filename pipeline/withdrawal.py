@@ -86,7 +86,7 @@ def remove_withdrawn(store: Store, cache: Store, revoked: Collection[str]) -> Ho
             if "rejected" in extra:
                 extra["rejected"] = cleared.column("status").to_pylist().count("rejected")
             log.replace_shard(commit, cleared, uuid.uuid4().hex, extra)
-        log.remove_orphans()
+        log.remove_orphans(log.commits())
     for key in holdings.files:
         store.delete(key)
     for key in holdings.voices:

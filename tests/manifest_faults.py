@@ -27,58 +27,61 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> str:
     return str(path)
 
 
+# what a row with a reference of its own says
+GOOD = {"ref": "good.flac", "ref_text": "The ferry leaves the harbor.", "text": "All is well today."}
+# a row's one fault, and what makes it: fields instead of the good ones, or the whole line
+FAULTY: list[tuple[str, dict[str, Any] | bytes]] = [
+    ("missing_ref", {"ref": None}),
+    ("missing_ref", {"ref": "  "}),
+    ("bad_ref", {"ref": "good\n.flac"}),
+    ("bad_ref", {"ref": {"bytes": None, "path": "good.flac"}}),
+    ("empty_text", {"text": " \t"}),
+    ("bad_text", {"text": 12}),
+    ("text_too_long", {"text": "word " * 500}),
+    ("text_unspeakable", {"text": "?! ... —"}),
+    ("text_has_special_token", {"text": "Hello <|audio_eos|> there."}),
+    ("text_has_special_token", {"ref_text": "Hello <|eot_id|>"}),
+    ("text_has_special_token", {"scene": "<|scene_desc_end|> You are free."}),
+    ("text_control_characters", {"text": "Ring the bell\u0007."}),
+    ("bad_id", {"id": "../escape"}),
+    ("bad_id", {"id": "con"}),
+    ("bad_id", {"id": "x" * 129}),
+    ("duplicate_id", {"id": "good-1"}),
+    ("bad_language", {"language": "englsh"}),
+    ("bad_seed", {"seed": -1}),
+    ("bad_seed", {"seed": "lucky"}),
+    ("bad_temperature", {"temperature": 0}),
+    ("bad_top_p", {"top_p": 1.5}),
+    ("bad_top_k", {"top_k": 0}),
+    ("bad_max_duration_s", {"max_duration_s": float("nan")}),
+    ("uri_scheme_not_allowed", {"ref": "ftp://example.org/voice.flac"}),
+    ("uri_scheme_not_allowed", {"ref": "zip://voice.flac::http://example.org/a.zip"}),
+    ("uri_not_found", {"ref": "nobody.flac"}),
+    ("unknown_field", {"temprature": 0.5}),
+    ("duplicate_field", {"target_text": "Which of the two?"}),
+    ("bad_json", b'{"id": "cut", "ref": "good.flac", "text": "no end'),
+    ("bad_json", b'["good.flac", "an array is no object"]'),
+    ("bad_row", b'{"id": "nul", "ref": "good.flac", "text": "a\\u0000b"}'),
+    ("bad_row", b'{"id": "huge", "ref": "good.flac", "text": "' + b"a" * (1 << 20) + b'"}'),
+    ("bad_encoding", '{"id": "latin", "ref": "good.flac", "text": "caf\u00e9"}'.encode("latin-1")),
+    ("bad_encoding", b'{"id": "half", "ref": "good.flac", "text": "half a pair \\ud83d"}'),
+    ("audio_empty", {"ref": "empty.wav"}),
+    ("audio_unreadable", {"ref": "unreadable.wav"}),
+    ("audio_too_many_channels", {"ref": "channels.wav"}),
+    ("audio_too_long", {"ref": "long.flac"}),
+    ("audio_too_short", {"ref": "short.wav"}),
+    ("audio_silent", {"ref": "silent.wav"}),
+    ("audio_clipped", {"ref": "clipped.wav"}),
+    ("audio_nan", {"ref": "nan.wav"}),
+]
+
+
 def build_fault_manifest(folder: Path) -> tuple[Path, dict[int, str | None]]:
     """Write `faults.jsonl` and its references into `folder`.
 
     Returns its path and, for every data row from 1, the code of its one fault, or None for a good row.
     """
-    _write_references(folder)
-    good = {"ref": "good.flac", "ref_text": "The ferry leaves the harbor.", "text": "All is well today."}
-    long_text = "word " * 500  # 2499 characters after the last space is gone, above 2000
-    faulty: list[tuple[str, dict[str, Any] | bytes]] = [
-        ("missing_ref", {"ref": None}),
-        ("missing_ref", {"ref": "  "}),
-        ("bad_ref", {"ref": "good\n.flac"}),
-        ("bad_ref", {"ref": {"bytes": None, "path": "good.flac"}}),
-        ("empty_text", {"text": " \t"}),
-        ("bad_text", {"text": 12}),
-        ("text_too_long", {"text": long_text}),
-        ("text_unspeakable", {"text": "?! ... —"}),
-        ("text_has_special_token", {"text": "Hello <|audio_eos|> there."}),
-        ("text_has_special_token", {"ref_text": "Hello <|eot_id|>"}),
-        ("text_has_special_token", {"scene": "<|scene_desc_end|> You are free."}),
-        ("text_control_characters", {"text": "Ring the bell\u0007."}),
-        ("bad_id", {"id": "../escape"}),
-        ("bad_id", {"id": "con"}),
-        ("bad_id", {"id": "x" * 129}),
-        ("duplicate_id", {"id": "good-1"}),
-        ("bad_language", {"language": "englsh"}),
-        ("bad_seed", {"seed": -1}),
-        ("bad_seed", {"seed": "lucky"}),
-        ("bad_temperature", {"temperature": 0}),
-        ("bad_top_p", {"top_p": 1.5}),
-        ("bad_top_k", {"top_k": 0}),
-        ("bad_max_duration_s", {"max_duration_s": float("nan")}),
-        ("uri_scheme_not_allowed", {"ref": "ftp://example.org/voice.flac"}),
-        ("uri_scheme_not_allowed", {"ref": "zip://voice.flac::http://example.org/a.zip"}),
-        ("uri_not_found", {"ref": "nobody.flac"}),
-        ("unknown_field", {"temprature": 0.5}),
-        ("duplicate_field", {"target_text": "Which of the two?"}),
-        ("bad_json", b'{"id": "cut", "ref": "good.flac", "text": "no end'),
-        ("bad_json", b'["good.flac", "an array is no object"]'),
-        ("bad_row", b'{"id": "nul", "ref": "good.flac", "text": "a\\u0000b"}'),
-        ("bad_row", b'{"id": "huge", "ref": "good.flac", "text": "' + b"a" * (1 << 20) + b'"}'),
-        ("bad_encoding", '{"id": "latin", "ref": "good.flac", "text": "caf\u00e9"}'.encode("latin-1")),
-        ("bad_encoding", b'{"id": "half", "ref": "good.flac", "text": "half a pair \\ud83d"}'),
-        ("audio_empty", {"ref": "empty.wav"}),
-        ("audio_unreadable", {"ref": "unreadable.wav"}),
-        ("audio_too_many_channels", {"ref": "channels.wav"}),
-        ("audio_too_long", {"ref": "long.flac"}),
-        ("audio_too_short", {"ref": "short.wav"}),
-        ("audio_silent", {"ref": "silent.wav"}),
-        ("audio_clipped", {"ref": "clipped.wav"}),
-        ("audio_nan", {"ref": "nan.wav"}),
-    ]
+    write_references(folder)
     lines: list[bytes] = []
     expected: dict[int, str | None] = {}
 
@@ -87,16 +90,16 @@ def build_fault_manifest(folder: Path) -> tuple[Path, dict[int, str | None]]:
         lines.append(row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False).encode())
 
     for number in (1, 2, 3):
-        add(None, {"id": f"good-{number}", **good})
-    for number, (code, change) in enumerate(faulty):
-        add(code, change if isinstance(change, bytes) else {"id": f"fault-{number}", **good, **change})
-    add(None, {"id": "good-last", **good, "language": "EN_us", "seed": 7, "top_p": 0.9, "speaker": 3})
+        add(None, {"id": f"good-{number}", **GOOD})
+    for number, (code, change) in enumerate(FAULTY):
+        add(code, change if isinstance(change, bytes) else {"id": f"fault-{number}", **GOOD, **change})
+    add(None, {"id": "good-last", **GOOD, "language": "EN_us", "seed": 7, "top_p": 0.9, "speaker": 3})
     path = folder / "faults.jsonl"
     path.write_bytes(b"\n".join(lines) + b"\n")
     return path, expected
 
 
-def _write_references(folder: Path) -> None:
+def write_references(folder: Path) -> None:
     time = np.arange(2 * RATE) / RATE
     tone = 0.3 * np.sin(2 * np.pi * 220 * time)
     with_nan = tone.copy()

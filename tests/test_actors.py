@@ -15,6 +15,7 @@ from pipeline.actors import (
     EmbedSpeaker,
     EncodePrompts,
     LoadUtterances,
+    PackSamples,
     prompt_lookup,
     shard_columns,
 )
@@ -26,7 +27,7 @@ from pipeline.preflight import Preflight
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import SpeakerPrompt
 from pipeline.run import Run
-from pipeline.storage import open_store
+from pipeline.storage import LocalStore, open_store
 
 VOICES = Path(__file__).parents[1] / "manifests" / "voices"
 
@@ -105,6 +106,33 @@ def test_a_ground_truth_from_the_manifest_to_the_score(tmp_path: Path) -> None:
     assert others["similarity_ground_truth"] < 0.8
     assert without["similarity_ground_truth"] is None
     assert own["similarity"] == others["similarity"] == without["similarity"]
+
+
+def test_samples_are_what_is_committed_and_not_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"id": "u", "ref": str(VOICES / "slt-1.flac"), "ref_text": "A voice.", "text": "Hello."}
+    config = load_config(None, ["model.checkpoint=standin"])
+    planned = Preflight(write_csv(tmp_path / "m.csv", [row, row | {"id": "v"}]), config)
+    run = Run(open_store(str(tmp_path / "run")), config, resolve_identity("speak", config))
+    extend_plan(run.store, planned.rows(), 8, lambda row: 0.0)
+    cache = PromptCache(open_store(str(tmp_path / "cache")), "encoders")
+    [prompt] = planned_prompts(run.store)
+    codes = np.arange(24, dtype=np.uint16).reshape(8, 3)
+    cache.put(SpeakerPrompt(prompt["prompt_id"], "A voice.", codes, np.arange(9, dtype=np.int16), 1.0, None))
+    [shard] = planned_shards(run.store)
+    asked = pa.Table.from_pylist([shard_columns(shard)])
+    pack = PackSamples(run, cache, {}, NoBoard)
+    read = []
+    get = LocalStore.get
+    monkeypatch.setattr(LocalStore, "get", lambda *given: read.append(given[1]) or get(*given))
+    packed = pack(asked)
+    assert not [key for key in read if key.startswith("samples/data")]
+    again = pack(asked)
+    assert [key for key in read if key.startswith("samples/data")]
+    assert packed.schema.equals(again.schema, check_metadata=True)
+    assert packed.equals(again)
+    assert packed["error_code"].to_pylist() == [None, None]
 
 
 def test_voices_come_from_the_cache_or_fail_as_they_failed(tmp_path: Path) -> None:

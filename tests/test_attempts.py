@@ -7,11 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.attempts import Attempts, Care, Turns, noted
-from pipeline.storage import open_store
+from pipeline.storage import LocalStore, Store, open_store
 
 COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("shard", "utterance_id", "failed_stage", "error_code", "error_message")]
@@ -21,6 +22,11 @@ COLUMNS = pa.schema(
 
 class WorkerDied(BaseException):
     pass
+
+
+@pytest.fixture(params=["local", "s3"])
+def uri(request: pytest.FixtureRequest, tmp_path) -> str:
+    return str(tmp_path / "run") if request.param == "local" else request.getfixturevalue("s3") + "/run"
 
 
 def shard_of(name: str, rows: int) -> pa.Table:
@@ -92,6 +98,63 @@ def test_other_work_counts_for_itself(tmp_path) -> None:
     assert [Attempts(store, "Speak").begin("a/shard").before for _ in range(3)] == [0, 1, 2]
     assert Attempts(store, "Transcribe").begin("a/shard").before == 0
     assert Attempts(store, "Speak").begin("b/shard").before == 0
+
+
+def test_workers_that_begin_at_once_share_no_note(uri: str) -> None:
+    at_once = threading.Barrier(4)
+
+    def worker(_: int) -> list[tuple[str, int]]:
+        attempts = Attempts(open_store(uri), "Speak")
+        begun = []
+        for shard in ("a", "b", "c"):
+            at_once.wait(timeout=60)
+            attempt = attempts.begin(f"{shard}/shard")
+            begun.append((attempt.key, attempt.before))
+        return begun
+
+    with ThreadPoolExecutor(4) as pool:
+        begun = list(pool.map(worker, range(4)))
+    for shard in range(3):
+        assert len({each[shard][0] for each in begun}) == 4, "two workers have one note"
+        # each knows of those before it: none is taken for the first that is not
+        assert sorted(each[shard][1] for each in begun) == [0, 1, 2, 3]
+
+
+def test_a_worker_that_died_elsewhere_a_moment_ago_counts(uri: str) -> None:
+    first, second = (Attempts(open_store(uri), "Speak") for _ in range(2))
+    died = first.begin("a/shard")
+    again = second.begin("a/shard")
+    assert (died.before, again.before) == (0, 1)
+    first.begin("a/row").end()
+    assert second.begin("a/row").before == 0
+    assert first.begin("a/row").before == 1
+
+
+def test_a_note_cannot_be_mistaken_for_another(uri: str) -> None:
+    """What `Store.create` answers does not tell who wrote equal bytes: notes have none."""
+    store = open_store(uri)
+    for _ in range(3):
+        Attempts(store, "Speak").begin("a/shard")
+    notes = {store.get(key) for key in store.list("attempts")}
+    assert len(notes) == 3
+
+
+def test_a_first_attempt_looks_for_no_other(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asked = open_store(str(tmp_path)), []
+    for name in ("create", "list", "get", "size"):
+        real = getattr(LocalStore, name)
+        monkeypatch.setattr(
+            LocalStore, name, lambda *given, real=real, name=name: asked.append(name) or real(*given)
+        )
+    Attempts(store, "Speak").begin("a/shard")
+    assert asked == ["create"]
+
+
+def test_a_note_that_was_taken_away_does_not_stop_the_count(tmp_path) -> None:
+    store: Store = open_store(str(tmp_path))
+    for number in (0, 2):
+        store.put(f"attempts/Speak/a/{number}", b"of a version before")
+    assert Attempts(store, "Speak").begin("a").before == 3
 
 
 def test_one_alone_keeps_all_others_out() -> None:

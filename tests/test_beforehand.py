@@ -64,7 +64,7 @@ def whole(tmp_path: Path) -> Whole:
     [shard] = planned_shards(run.store)
     rows = read_planned(run.store, shard)
     run.samples.write_shard(shard.name, to_table(rows, SAMPLE_ROW), "a", {"failed": 1})
-    results = to_table(pack_results(rows, "m", "c"), result_schema())
+    results = to_table(pack_results(rows, "m", "c", "r"), result_schema())
     run.results.write_shard(shard.name, results, "a", {"failed": 1})
     run.store.put("summary.json", json.dumps(SUMMARY).encode())
     run.results.mark_success({"shards": len(run.results.committed_shards())})

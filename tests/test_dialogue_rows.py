@@ -12,6 +12,7 @@ from manifest_faults import VOICES, write_csv
 
 from pipeline.config import load_config
 from pipeline.errors import ManifestError, RowError
+from pipeline.metrics.published import HeardBy
 from pipeline.plan import content_key, extend_plan, planned_prompts, planned_shards, read_planned
 from pipeline.preflight import Preflight
 from pipeline.records import (
@@ -147,7 +148,7 @@ def test_a_row_without_voices_keeps_the_key_it_had() -> None:
 def test_tags_are_no_words() -> None:
     row = {"row": 1, "utterance_id": "a", "language": "en", "target_text": TEXT, "duration_s": 3.0}
     quiet = {"leading_silence_s": 0.5, "trailing_silence_s": 0.5}
-    [scored] = score_utterances([row | quiet | {"hypothesis": "is it late it is"}], "asr", "none")
+    [scored] = score_utterances([row | quiet | {"hypothesis": "is it late it is"}], HeardBy("asr", "none"))
     assert (scored["wer"], scored["wer_reference_words"]) == (0.0, 5)
     assert scored["target_text_normalized"] == "is it late it is"
     assert scored["chars_per_s"] == len("Isitlate?Itis.") / 2

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import RunConflictError
 from pipeline.plan import (
+    CHAIN_ROWS,
     _planned_before,
+    chains,
     content_key,
     extend_plan,
     is_planned,
@@ -221,6 +223,7 @@ def test_a_field_that_came_later_changes_no_key_where_it_is_not_given() -> None:
     assert content_key(one) == hashlib.sha256(said.encode()).digest()[:8]
     assert content_key(one) == content_key(one | {"ground_truth_audio": None})
     assert content_key(one) != content_key(one | {"ground_truth_audio": "said.flac"})
+    assert content_key(one) != content_key(one | {"category": "questions"})
 
 
 def test_a_plan_of_an_older_version_is_read_and_grows(tmp_path: Path) -> None:
@@ -275,3 +278,44 @@ def test_every_row_is_planned_once_however_the_manifest_grows(
     extend_plan(store, rows, shard_rows, length)
     assert sorted(one["utterance_id"] for one in everything(store)) == sorted(f"u{number}" for number in ids)
     assert all(shard.rows <= shard_rows for shard in planned_shards(store))
+
+
+def test_rows_that_follow_each_other_lie_behind_each_other_in_one_shard(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    # two books take turns in the manifest; the sizes would put every row elsewhere
+    rows = [row(1, "a0", "x"), row(2, "b0", "x" * 9)]
+    rows += [
+        row(2 * i + j + 1, f"{book}{i}", "x" * (i % 5), follows=f"{book}{i - 1}")
+        for i in range(1, 2 * CHAIN_ROWS + 1)
+        for j, book in enumerate("ab")
+    ]
+    extend_plan(store, rows, 10, length)
+    shards = [read_planned(store, shard) for shard in planned_shards(store)]
+    links = 0
+    for shard in shards:
+        assert len(shard) <= 10
+        for before, one in zip([None, *shard], shard, strict=False):
+            if one["follows"] is not None:
+                assert before is not None
+                assert one["follows"] == before["utterance_id"]
+                links += 1
+    # 17 rows of each book in chains of 8, 8 and 1
+    assert links == 2 * (7 + 7)
+    assert extend_plan(store, rows, 10, length) == 0  # the manifest says so still
+
+
+def test_a_chain_keeps_to_one_voice_and_to_its_shard(tmp_path: Path) -> None:
+    chained = [
+        row(1, "a", prompt="p"),
+        row(2, "b", prompt="q", follows="a"),
+        row(3, "c", prompt="q", follows="b"),
+        row(4, "d", prompt="q", follows="gone"),
+        row(5, "e", prompt="q", follows="b"),
+    ]
+    found = [[one["utterance_id"] for one in chain] for chain in chains(chained)]
+    assert found == [["a"], ["b", "c"], ["d"], ["e"]]
+    store = open_store(str(tmp_path))
+    extend_plan(
+        store, [row(1, "u0")] + [row(i + 1, f"u{i}", follows=f"u{i - 1}") for i in range(1, 8)], 3, length
+    )
+    assert [shard.rows for shard in planned_shards(store)] == [3, 3, 2]

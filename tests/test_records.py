@@ -94,3 +94,51 @@ def test_bytes_are_little_endian_c_order() -> None:
     # [[1, 2], [3, 258]] as uint16, written by hand; from a transposed, big-endian array
     array = np.array([[1, 3], [2, 258]], dtype=">u2").T
     assert bytes_of(array) == bytes([1, 0, 2, 0, 3, 0, 2, 1])
+
+
+# the metrics row of reference/evaluation.md, section 4, where its names are not ours
+REFERENCE_FIELDS = {
+    "item_id": "utterance_id",
+    "system": "model",
+    "lang": "language",
+    "speaker_id": "speaker",
+    "prompt_sha": "prompt_id",
+    "audio_sha": "audio_sha256",
+    "error": "error_code error_message failed_stage",
+    "ref_text": "target_text",
+    "hyp_raw": "hypothesis",
+    "hyp_lang_free": "language_heard",
+    "lid_prob": "language_probability",
+    "asr_id+revision+dtype+decode": "transcriber transcriber_dtype transcriber_decoding",
+    "norm_id": "normalizer",
+    "ref_norm": "target_text_normalized",
+    "hyp_norm": "hypothesis_normalized",
+    "unit": "wer_reference_words cer_reference_chars",  # both are kept; the normaliser says which judges
+    "S D I": "wer_substitutions wer_deletions wer_insertions cer_substitutions cer_deletions cer_insertions",
+    "hits N": "wer_reference_words cer_reference_chars",  # hits are N less S and D
+    "wer_vs_prompt_text": "prompt_echo_wer",
+    "asr_avg_logprob": "avg_logprob",
+    "no_speech_prob": "no_speech_probability",
+    "sim_prompt": "similarity",
+    "sim_gt": "similarity_ground_truth",
+    "sim_model_id": "speaker_encoder",
+    "sim_window_min": "similarity_window_min",
+    "mos_{name}": "dnsmos_ovrl dnsmos_sig dnsmos_bak quality_model",
+    "dur_s": "duration_s",
+    "lead/trail_sil_s": "leading_silence_s trailing_silence_s",
+    "rms": "rms_dbfs",
+    "clip_frac": "clipped_fraction",
+    "sr": "sample_rate",
+    "gen_s": "engine_s",
+    "rtf": "engine_s duration_s",
+    "watermark": "watermark_score",
+}
+SAME_FIELDS = (
+    "run_id seed take category status prompt_text wer cer compression_ratio speech_ratio chars_per_s gate"
+    " gate_reasons"
+)
+
+
+def test_every_field_of_the_reference_has_its_columns() -> None:
+    columns = " ".join([SAME_FIELDS, *REFERENCE_FIELDS.values()]).split()
+    assert [name for name in columns if name not in records.RESULT_ROW.names] == []

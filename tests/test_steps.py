@@ -11,6 +11,7 @@ from test_beforehand import Whole, whole
 from pipeline import flow
 from pipeline.attempts import Attempts
 from pipeline.prompt_cache import PromptCache
+from pipeline.run import Run
 from pipeline.steps import Session, finish, summarise_run
 from pipeline.storage import LocalStore, open_store
 from pipeline.telemetry import Telemetry
@@ -18,20 +19,39 @@ from pipeline.telemetry import Telemetry
 __all__ = ["whole"]  # the fixture: a run of a good and a bad row
 
 
+def session_of(run: Run) -> Session:
+    cluster = flow.Cluster(cpus=1, gpus=0, ours=False)
+    console, cache = Console(file=io.StringIO()), PromptCache(run.store, "none")
+    return Session(run, cluster, cache, console, {}, Telemetry(None))
+
+
 def test_a_run_that_is_whole_keeps_no_notes_of_its_attempts(whole: Whole) -> None:
     run, store = whole.run, whole.run.store
     store.delete("_SUCCESS")
     Attempts(store, "Speak").begin("00000-00000/shard")
     Attempts(open_store(f"{run.uri}/takes/1"), "Speak").begin("00000-00000/shard")
-    cluster = flow.Cluster(cpus=1, gpus=0, ours=False)
-    console, cache = Console(file=io.StringIO()), PromptCache(store, "none")
-    session = Session(run, cluster, cache, console, {}, Telemetry(None))
+    session = session_of(run)
     assert finish(session)["rows"] == 2
     assert not [key for key in store.list() if "attempts/" in key]
     assert store.exists("_SUCCESS")
     before = sorted(store.list())
     finish(session)
     assert sorted(store.list()) == before
+
+
+def test_finishing_reads_every_commit_once_and_clears_what_lost(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, store = whole.run, whole.run.store
+    store.delete("_SUCCESS")
+    [shard] = run.results.committed_shards()
+    store.put(f"data/{shard}/{'0' * 64}.parquet", b"of an attempt that lost")
+    read = []
+    get = LocalStore.get
+    monkeypatch.setattr(LocalStore, "get", lambda *given: read.append(given[1]) or get(*given))
+    assert finish(session_of(run))["rows"] == 2
+    assert [key for key in read if key.startswith("commit/")] == [f"commit/{shard}.json"]
+    assert list(store.list("data")) == [commit.key for commit in run.results.commits()]
 
 
 def test_a_summary_reads_every_shard_once(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:

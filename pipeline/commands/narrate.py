@@ -73,6 +73,13 @@ def narrate(
         typer.Option("--missing", help="Of failed and rejected segments: gap (silence), stop (no audio)."),
     ] = "gap",
     gap_s: Annotated[float, typer.Option("--gap-s", help="How long such a gap is.")] = 1.0,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            help="Segments before it that each goes on from, in its voice; 2, or 0 for embedded checkpoints.",
+        ),
+    ] = None,
     config: JobFile = None,
     set_: Assignments = None,
     take_over: TakeOver = False,
@@ -83,6 +90,7 @@ def narrate(
     """
     from jobs.narration import Cast
     from jobs.narration import narrate as narrated
+    from pipeline.engine.embedded import EMBEDDED
     from pipeline.narration.lexicon import read_lexicon
     from pipeline.narration.options import NarrationOptions, missing_policy, pauses_from
     from pipeline.narration.report import print_narration
@@ -93,6 +101,9 @@ def narrate(
     for name, value in (("--ref-text", ref_text), ("--consent-id", consent_id)):
         if voices is not None and value is not None:
             raise ConfigError(f"{name} goes with --ref; in --voices it stands beside each ref")
+    settings = settings_of(config, set_)
+    if context is None:  # ours have not learned to go on from one
+        context = 0 if settings.model.checkpoint in EMBEDDED else 2
     options = NarrationOptions(
         language=language,
         numbers=numbers,
@@ -103,6 +114,7 @@ def narrate(
         lufs=lufs,
         missing=missing_policy(missing),
         gap_s=gap_s,
+        context=context,
     )
     cast = (
         Cast(read_voices(_read(voices), voices), voices)
@@ -111,9 +123,7 @@ def narrate(
     )
     words = read_lexicon(_read(lexicon), lexicon) if lexicon else {}
     console = Console(soft_wrap=False)
-    report = narrated(
-        book, out, cast, words, options, settings_of(config, set_), console, take_over=take_over
-    )
+    report = narrated(book, out, cast, words, options, settings, console, take_over=take_over)
     print_narration(console, report, out)
     raise typer.Exit(1 if report["missing"] else 0)
 

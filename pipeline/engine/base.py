@@ -23,7 +23,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationItem:
-    """A row to generate. What is None is the engine's default."""
+    """A row to generate. What is None is the engine's default. `follows`: see `context.Chains`."""
 
     utterance_id: str
     sample: ChatMLSample
@@ -31,6 +31,7 @@ class GenerationItem:
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    follows: str | None = None
 
 
 def over(default: Sampling, temperature: float | None, top_p: float | None, top_k: int | None) -> Sampling:

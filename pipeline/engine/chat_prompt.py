@@ -243,7 +243,7 @@ class PromptFormat:
             around = ("\n" if i == 0 else "", "\n" if i == last else "")
             ids += encode_user_text(self.tokenizer, text, around)
             if i < last:
-                ids += [s.audio_bos, *self._frames(scene.clips[i].prompt.codes), s.audio_eos]
+                ids += [s.audio_bos, *self.frame_ids(scene.clips[i].prompt.codes), s.audio_eos]
         return [*ids, s.scene_end]
 
     def _num_heard(self, prompt: SpeakerPrompt) -> int:
@@ -272,9 +272,10 @@ class PromptFormat:
 
     def _clip(self, codes: Codes) -> list[int]:
         s = self.special
-        return [*self._plain("\n\n"), s.audio_out_bos, *self._frames(codes), s.audio_eos]
+        return [*self._plain("\n\n"), s.audio_out_bos, *self.frame_ids(codes), s.audio_eos]
 
-    def _frames(self, codes: Codes) -> list[int]:
+    def frame_ids(self, codes: Codes) -> list[int]:
+        """Placeholders of a clip's codes [K, T]. Raises CheckpointError for those of another codec."""
         if codes.shape[0] != self.num_codebooks or codes.max(initial=0) >= self.num_codes:
             raise CheckpointError(
                 f"{self.id} reads {self.num_codebooks} codebooks of {self.num_codes}, got codes "

@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import count
 from typing import Protocol
 
 from pipeline.engine.base import GenerationItem
+from pipeline.engine.context import Chains, Context
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.records import GeneratedCodes
 
@@ -39,10 +40,14 @@ class EngineService:
     At most `max_rows` rows are in line or being spoken; further callers wait in `speak`. A row that is not
     done `deadline_s` seconds after it got a slot fails with `generation_timeout`. When the engine fails,
     every row it had fails with that error, and so does every later call: the process is of no more use.
+    With a `context`, rows that follow each other are spoken one after another.
     """
 
-    def __init__(self, engine: SteppedEngine, *, max_rows: int, deadline_s: float) -> None:
+    def __init__(
+        self, engine: SteppedEngine, *, max_rows: int, deadline_s: float, context: Context | None = None
+    ) -> None:
         self.engine = engine
+        self._context = context
         self._deadline_s = deadline_s
         self._room = threading.Semaphore(max_rows)
         self._wake = threading.Condition()
@@ -65,14 +70,13 @@ class EngineService:
         Raises EngineFatalError if the engine has failed.
         """
         batch = next(self._batches)
-        futures = [self._submit(item, batch) for item in items]
-        spoken: list[GeneratedCodes | RowError] = []
-        for future in futures:
-            try:
-                spoken.append(future.result())
-            except RowError as error:
-                spoken.append(error)
-        return spoken
+        chains = Chains(items, self._context)
+        awaited = {self._submit(item, batch): place for place, item in chains.first()}
+        while awaited:
+            for future in wait(awaited, return_when=FIRST_COMPLETED).done:
+                ended = chains.ended(awaited.pop(future), _outcome(future))
+                awaited |= {self._submit(item, batch): place for place, item in ended}
+        return chains.spoken
 
     def close(self) -> None:
         """End the thread once it has nothing more to speak."""
@@ -140,3 +144,10 @@ class EngineService:
             self._arrived, self._waited_for = [], {}
         for future in futures:
             future.set_exception(fatal)
+
+
+def _outcome(future: Future[GeneratedCodes]) -> GeneratedCodes | RowError:
+    try:
+        return future.result()
+    except RowError as error:
+        return error

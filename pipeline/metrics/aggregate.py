@@ -29,10 +29,10 @@ def summarise(rows: Iterable[Row], *, resamples: int = RESAMPLES) -> JsonDict:
     and similarities are fractions over the `ok` rows that have one, None where no row has, with 95 %
     intervals by a bootstrap of whole voices. `with_failures` counts a failed row as all deletions (rate 1,
     similarity 0), a rejected one by its best take, as failed if that has no score. `similarity_ground_truth`
-    is of the rows that name a ground truth. `by_language` and
-    `worst_voices` are empty where there is only one. `audio_seconds` is of the `ok` rows.
+    is of the rows that name a ground truth. `by_language`, `by_category` and `worst_voices` are empty where
+    there is only one. `audio_seconds` is of the `ok` rows.
 
-    Memory: about 50 bytes a row, as much again at the end, and a few hundred for each distinct voice.
+    Memory: about 60 bytes a row, as much again at the end, and a few hundred for each distinct voice.
     """
     status: Counter[str] = Counter()
     failures: defaultdict[str, Counter[str]] = defaultdict(Counter)

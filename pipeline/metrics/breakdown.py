@@ -1,4 +1,4 @@
-"""Scores by unit, language and voice: what `aggregate.py` collects row by row, and sums up at the end."""
+"""Scores by unit, language, category, voice: what `aggregate.py` collects by rows and sums up at the end."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from pipeline.metrics.rate_columns import (
 
 JsonDict = dict[str, Any]
 Row = Mapping[str, Any]
+Key = Literal["voices", "languages", "categories"]
+Groups = tuple[int, int, int]  # a row's voice, language and category, as numbers
 State = Literal["ok", "rejected", "failed"]
 WORST_VOICES = 10
 _UNITS: dict[Unit, tuple[str, str]] = {"word": ("wer", "words"), "char": ("cer", "chars")}
@@ -42,30 +44,28 @@ class _Names:
 
 
 class _Similarities:
-    """Cosines as float32, with their voice, language and whether the row was accepted."""
+    """Cosines as float32, with their voice, language, category and whether the row was accepted."""
 
     def __init__(self) -> None:
         self._values = array("f")
-        self._voices, self._languages = array("i"), array("i")
+        self._groups = array("i"), array("i"), array("i")
         self._accepted = array("b")
 
-    def add(self, value: float, voice: int, language: int, accepted: bool) -> None:
+    def add(self, value: float, groups: Groups, accepted: bool) -> None:
         self._values.append(value)
-        self._voices.append(voice)
-        self._languages.append(language)
+        for column, number in zip(self._groups, groups, strict=True):
+            column.append(number)
         self._accepted.append(accepted)
 
     def table(self, *, accepted_only: bool) -> RateTable:
         """The cosines as `rates`."""
         kept = np.frombuffer(self._accepted, np.int8) >= accepted_only
-        values, voices, languages = (
-            np.frombuffer(column, np.dtype(column.typecode))[kept]
-            for column in (self._values, self._voices, self._languages)
+        values, *groups = (
+            np.frombuffer(column, np.dtype(column.typecode))[kept] for column in (self._values, *self._groups)
         )
         nothing = np.zeros(len(values), dtype=np.int64)
-        return RateTable(
-            nothing, nothing, values.astype(np.float64), voices.astype(np.int64), languages.astype(np.int64)
-        )
+        of = (group.astype(np.int64) for group in groups)
+        return RateTable(nothing, nothing, values.astype(np.float64), *of)
 
 
 class Breakdown:
@@ -75,26 +75,29 @@ class Breakdown:
         self._primary: dict[Unit, RateColumns] = {"word": RateColumns(), "char": RateColumns()}
         self._chars_of_words = RateColumns()
         self._similarities = {name: _Similarities() for name in SIMILARITIES}
-        self._voices, self._languages = _Names(), _Names()
+        self._voices, self._languages, self._categories = _Names(), _Names(), _Names()
         self._shown: list[str] = []  # what people call the voice of that number
         self._unscored_ok = dict.fromkeys((*_UNITS, *SIMILARITIES), 0)
 
     def add(self, row: Row, unit: Unit, state: State) -> None:
-        voice = self._voice(row)
-        language = self._languages.number(row.get("language") or "und")
-        self._add_rate(row, unit, state, voice, language)
+        groups = (
+            self._voice(row),
+            self._languages.number(row.get("language") or "und"),
+            self._categories.number(row.get("category") or ""),
+        )
+        self._add_rate(row, unit, state, groups)
         if unit == "word" and state == "ok" and row.get("cer") is not None:
-            self._chars_of_words.add(*_counts(row, "char"), voice, language, accepted=True)
+            self._chars_of_words.add(*_counts(row, "char"), *groups, accepted=True)
         for name in SIMILARITIES:
             if is_compared(row, name):
-                self._add_similarity(row, name, state, voice, language)
+                self._add_similarity(row, name, state, groups)
 
-    def _add_similarity(self, row: Row, name: str, state: State, voice: int, language: int) -> None:
+    def _add_similarity(self, row: Row, name: str, state: State, groups: Groups) -> None:
         similarity = row.get(name)
         if state == "failed" or (state == "rejected" and similarity is None):
             similarity = 0.0
         if similarity is not None:
-            self._similarities[name].add(similarity, voice, language, state == "ok")
+            self._similarities[name].add(similarity, groups, state == "ok")
         else:
             self._unscored_ok[name] += 1
 
@@ -105,18 +108,18 @@ class Breakdown:
             self._shown.append(speaker or audio.rpartition("/")[2].rpartition(".")[0])
         return number
 
-    def _add_rate(self, row: Row, unit: Unit, state: State, voice: int, language: int) -> None:
+    def _add_rate(self, row: Row, unit: Unit, state: State, groups: Groups) -> None:
         columns = self._primary[unit]
         if state != "failed" and row.get(_UNITS[unit][0]) is not None:
-            columns.add(*_counts(row, unit), voice, language, accepted=state == "ok")
+            columns.add(*_counts(row, unit), *groups, accepted=state == "ok")
         elif state == "ok":
             self._unscored_ok[unit] += 1
         else:
             asked = _length(row, unit)
-            columns.add(asked, asked, voice, language, accepted=False)
+            columns.add(asked, asked, *groups, accepted=False)
 
     def summary(self, resamples: int) -> JsonDict:
-        """wer, cer, cer_of_word_rows, SIMILARITIES, by_language, worst_voices; see `aggregate.summarise`."""
+        """Rates, similarities, by_language, by_category and worst_voices; see `aggregate.summarise`."""
         rates = {
             _UNITS[unit][0]: _rates(columns, _UNITS[unit][1], self._unscored_ok[unit] > 0, resamples)
             for unit, columns in self._primary.items()
@@ -126,6 +129,7 @@ class Breakdown:
             "cer_of_word_rows": _described(self._chars_of_words.accepted(), "chars", resamples),
             **{name: self._similarity(name, resamples) for name in SIMILARITIES},
             "by_language": self._by_language(),
+            "by_category": self._by_category(),
             "worst_voices": self._worst_voices(),
         }
 
@@ -153,6 +157,18 @@ class Breakdown:
             else {}
         )
 
+    def _by_category(self) -> JsonDict:
+        """By unit, since a category may have rows of both; rows without one are under ""."""
+        names = self._categories.names
+        if len(names) < 2:
+            return {}
+        groups = self._groups("categories").items()
+        found = {
+            unit: {names[number]: entry for (of, number), entry in groups if of == unit}
+            for unit in self._primary
+        }
+        return {unit: dict(sorted(entries.items())) for unit, entries in found.items() if entries}
+
     def _worst_voices(self) -> JsonDict:
         """By unit, those of the highest rate, failures counted; at most WORST_VOICES."""
         if len(self._voices.names) < 2:
@@ -169,8 +185,8 @@ class Breakdown:
             worst[unit] = entries[:WORST_VOICES]
         return {unit: entries for unit, entries in worst.items() if entries}
 
-    def _groups(self, key: Literal["voices", "languages"]) -> dict[tuple[Unit, int], JsonDict]:
-        """Rows, rates and mean similarity of every language or voice, unit by unit."""
+    def _groups(self, key: Key) -> dict[tuple[Unit, int], JsonDict]:
+        """Rows, rates and mean similarity of every language, category or voice, unit by unit."""
         alike = self._similarities["similarity"].table(accepted_only=True)
         similarity = means_by(alike, _key(alike, key))
         groups: dict[tuple[Unit, int], JsonDict] = {}
@@ -214,8 +230,8 @@ def _described(table: RateTable, units: str, resamples: int) -> JsonDict:
     }
 
 
-def _key(table: RateTable, key: Literal["voices", "languages"]) -> Ints:
-    return table.voices if key == "voices" else table.languages
+def _key(table: RateTable, key: Key) -> Ints:
+    return {"voices": table.voices, "languages": table.languages, "categories": table.categories}[key]
 
 
 def _counts(row: Row, unit: Unit) -> tuple[int, int]:

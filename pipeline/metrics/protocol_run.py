@@ -67,7 +67,7 @@ def evaluate(
             reasons[reason] += 1
         if row["utterance_id"] in scored:
             one = scored[row["utterance_id"]]
-            columns.add(one.errors, one.units, voices[one.voice], 0, accepted=reason is None)
+            columns.add(one.errors, one.units, voices[one.voice], accepted=reason is None)
     every, kept = (
         describe(columns.all(), resamples=resamples),
         describe(columns.accepted(), resamples=resamples),

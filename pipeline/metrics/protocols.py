@@ -37,6 +37,13 @@ class Asr:
     decode: tuple[tuple[str, str], ...] = ()
     after: str | None = None
 
+    @property
+    def decoding(self) -> str:
+        """All but model and dtype in one line: `engine=...; resampler=...; option=value; ...`."""
+        said = [("engine", self.engine), ("resampler", self.resampler), *self.decode]
+        said += [("after", self.after)] if self.after is not None else []
+        return "; ".join(f"{name}={value}" for name, value in said)
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:

@@ -1,6 +1,6 @@
 """Error counts of millions of rows as columns, and what they say of a set: aggregates with intervals.
 
-A row is 17 bytes. Whole voices are drawn, as everywhere (`intervals.py`); order statistics come from counts
+A row is 21 bytes. Whole voices are drawn, as everywhere (`intervals.py`); order statistics come from counts
 of distinct rates instead of from rows, so that the cost follows the number of distinct (voice, rate) pairs.
 """
 
@@ -30,13 +30,14 @@ _DISTINCT_RATES = 1_024
 
 @dataclass(frozen=True, slots=True)
 class RateTable:
-    """Rows as columns of equal length [n]; `rates` are fractions, `voices` and `languages` any numbers."""
+    """Rows as columns of equal length [n]; `rates` are fractions, `voices` and the like any numbers."""
 
     errors: Ints
     units: Ints
     rates: Floats
     voices: Ints
     languages: Ints
+    categories: Ints
 
     def __len__(self) -> int:
         return len(self.rates)
@@ -46,12 +47,14 @@ class RateColumns:
     """Rows as they come. `accepted` rows are the system's output, the others are counted beside."""
 
     def __init__(self) -> None:
-        self._columns = [array("i") for _ in range(4)]
+        self._columns = [array("i") for _ in range(5)]
         self._accepted = array("b")
 
-    def add(self, errors: int, units: int, voice: int, language: int, *, accepted: bool) -> None:
+    def add(
+        self, errors: int, units: int, voice: int, language: int = 0, category: int = 0, *, accepted: bool
+    ) -> None:
         """A row of `errors` in `units` of the reference; nothing in nothing is a rate of 0."""
-        for column, value in zip(self._columns, (errors, units, voice, language), strict=True):
+        for column, value in zip(self._columns, (errors, units, voice, language, category), strict=True):
             column.append(value)
         self._accepted.append(accepted)
 
@@ -62,11 +65,11 @@ class RateColumns:
         return self._table(np.ones(len(self._accepted), dtype=bool))
 
     def _table(self, kept: npt.NDArray[np.bool_]) -> RateTable:
-        errors, units, voices, languages = (
+        errors, units, voices, languages, categories = (
             np.frombuffer(column, np.dtype(column.typecode))[kept].astype(np.int64)
             for column in self._columns
         )
-        return RateTable(errors, units, errors / np.maximum(units, 1), voices, languages)
+        return RateTable(errors, units, errors / np.maximum(units, 1), voices, languages, categories)
 
 
 def describe(table: RateTable, *, resamples: int = RESAMPLES, seed: int = SEED) -> JsonDict:

@@ -34,6 +34,7 @@ def assemble(narration: Narration, heard: Sequence[Heard]) -> Report:
         _remove(store, before)
         return _put_report(store, report_of(narration, heard, made_of))
     placed = place(heard, rate, options.gap_s)
+    _remove(store, before)  # first, so that a call that is killed leaves none that no report names
     store.delete(REPORT)
     with tempfile.TemporaryDirectory(prefix="voicemill-") as folder:
         keep_sounds(narration, heard, Path(folder))
@@ -41,7 +42,6 @@ def assemble(narration: Narration, heard: Sequence[Heard]) -> Report:
     for format in options.subtitles:
         files.append(f"{file_stem(narration)}.{format}")
         store.put(files[-1], subtitles_bytes(cues_of(placed, rate), format))
-    _remove(store, [key for key in before if key not in files])
     report = report_of(narration, heard, made_of, placed=placed, sample_rate=rate, loudness=loudness)
     return _put_report(store, {**report, "files": files})
 

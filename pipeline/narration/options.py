@@ -44,6 +44,7 @@ class NarrationOptions:
     lufs: float = -19.0
     missing: Literal["gap", "stop"] = "gap"
     gap_s: float = 1.0
+    context: int = 0  # of the segments before it, in its voice and chapter, that a segment goes on from
 
     def __post_init__(self) -> None:
         _among("--format", self.formats, tuple(ENCODINGS))
@@ -52,6 +53,7 @@ class NarrationOptions:
             ("--max-segment-s", self.max_segment_s, 2.0, 60.0),
             ("--lufs", self.lufs, -40.0, -10.0),
             ("--gap-s", self.gap_s, 0.0, 60.0),
+            ("--context", self.context, 0, 16),
         ):
             if not least <= value <= most:
                 raise ConfigError(f"{name} {value:g}: give {least:g} to {most:g}")

@@ -24,7 +24,7 @@ from pipeline.destination import open_destination
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.metrics.takes import take_seed
 from pipeline.narration.options import NarrationOptions, options_from_dict
-from pipeline.narration.script import Script, manifest_rows, script_from
+from pipeline.narration.script import Script, manifest_rows, predecessors, script_from
 from pipeline.programme.references import Reference
 from pipeline.stages.check_request import derive_seed
 from pipeline.storage import Store
@@ -99,9 +99,15 @@ def read_rounds(store: Store) -> list[Round]:
     return [Round(number, _rows(store.get(_manifest_key(number)))) for number in numbers]
 
 
-def add_round(store: Store, rows: Sequence[ManifestRow]) -> int:
-    """The new round's number. Raises RunConflictError where another driver adds one at the same time."""
+def add_round(narration: Narration, rows: Sequence[ManifestRow]) -> int:
+    """The new round's number; with a context, its rows go on from each other where they are neighbours.
+
+    Raises RunConflictError where another driver adds one at the same time.
+    """
+    store = narration.store
     number = len(read_rounds(store))
+    if narration.options.context:
+        rows = _going_on(rows, predecessors(narration.script.segments))
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not store.create(_manifest_key(number), lines.encode()):
         raise RunConflictError(f"{store.uri}: another driver works on this narration; wait for it")
@@ -143,6 +149,12 @@ def refuse_unknown(narration: Narration, ids: Iterable[str]) -> None:
 def content_of(row: ManifestRow) -> Content:
     """What is said, how, and with whose consent; not where it stands."""
     return row["text"], row["ref"], row.get("ref_text") or "", row["language"], row.get("consent_id") or ""
+
+
+def _going_on(rows: Sequence[ManifestRow], before: Mapping[str, str]) -> list[ManifestRow]:
+    """A row whose predecessor is not spoken in the same round begins anew."""
+    here = {row["id"] for row in rows}
+    return [{**row, "follows": before[row["id"]]} if before.get(row["id"]) in here else row for row in rows]
 
 
 def _manifest_key(number: int) -> str:

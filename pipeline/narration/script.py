@@ -125,6 +125,18 @@ def script_from(data: bytes) -> Script:
     return Script(**(tree | {"chapters": tuple(tree["chapters"]), "segments": segments}))
 
 
+def predecessors(segments: Sequence[Segment]) -> dict[str, str]:
+    """The segment that each goes on from, by id: the last one before it in its voice and chapter."""
+    last: dict[tuple[int, str], str] = {}
+    found: dict[str, str] = {}
+    for segment in segments:
+        key = segment.chapter, segment.voice
+        if key in last:
+            found[segment.id] = last[key]
+        last[key] = segment.id
+    return found
+
+
 def manifest_rows(
     segments: Sequence[Segment], references: Mapping[str, Reference], language: str
 ) -> list[dict[str, object]]:

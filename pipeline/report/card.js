@@ -19,9 +19,10 @@ function scoreOf(row) {
     put(box, put(line, same ? "(the same)" : make("b", better ? "good" : "bad", signed(delta, shown))));
   };
   const rise = (name) => (before && before[name] !== undefined && row[name] !== undefined ? row[name] - before[name] : null);
-  const rate = rise("rate"), sim = rise("sim");
+  const rate = rise("rate"), sim = rise("sim"), truth = rise("simTruth");
   if (rate !== null) add(`${metric(row)} was`, percent(before.rate), rate, rate < 0, (x) => (100 * x).toFixed(0));
   if (sim !== null) add("sim. was", before.sim.toFixed(2), sim, sim > 0, (x) => x.toFixed(2));
+  if (truth !== null) add("truth was", before.simTruth.toFixed(2), truth, truth > 0, (x) => x.toFixed(2));
   if (before && before.status !== "ok") put(box, make("p", "good", `${before.status} there`));
   return box;
 }
@@ -82,6 +83,7 @@ function detailsOf(row) {
   const add = (name, value, meaning) => value !== undefined && value !== ""
     && put(list, make("dt", "", name), put(make("dd", "", value), meaning && make("small", "meaning", meaning)));
   add("row", String(row.row));
+  add("category", row.category);
   add("heard", row.heard);
   if (row.counts) {
     const [s, d, i, n] = row.counts;

@@ -13,7 +13,7 @@ from pipeline.records import Row
 from pipeline.report.rows import is_ok, rate_of, similarity_of
 
 _MADE_BY = {
-    "rate": ("transcriber", "normalizer", "protocol"),
+    "rate": ("transcriber", "transcriber_dtype", "transcriber_decoding", "normalizer", "protocol"),
     "similarity": ("speaker_encoder",),
 }
 Pairs = list[tuple[Row, Row]]
@@ -50,6 +50,7 @@ class Comparison:
     words: Difference | None
     chars: Difference | None
     similarity: Difference | None
+    similarity_ground_truth: Difference | None  # of the rows that have the same recording for it in both
     unlike: list[str]  # what the two runs' scores were not made by alike
 
 
@@ -68,7 +69,10 @@ def compare(rows: Sequence[Row], others: Sequence[Row]) -> Comparison:
         newly_ok=sum(is_ok(row) and not is_ok(other) for row, other in pairs),
         words=_rates(heard, "wer", "word"),
         chars=_rates(heard, "cer", "char"),
-        similarity=_similarities(heard),
+        similarity=_similarities(heard, "similarity"),
+        similarity_ground_truth=_similarities(
+            [pair for pair in heard if _same_ground_truth(*pair)], "similarity_ground_truth"
+        ),
         unlike=_unlike(heard),
     )
 
@@ -84,6 +88,9 @@ def add_changes(entries: Sequence[dict[str, object]], rows: Sequence[Row], other
             "status": other["status"],
             "rate": rate_of(other) if unit_of(row) == unit_of(other) else None,
             "sim": similarity_of(other),
+            "simTruth": similarity_of(other, "similarity_ground_truth")
+            if _same_ground_truth(row, other)
+            else None,
             "heard": other["hypothesis"],
         }
         entry["before"] = {key: value for key, value in before.items() if value is not None}
@@ -106,11 +113,15 @@ def _rates(pairs: Pairs, metric: Literal["wer", "cer"], unit: str) -> Difference
     )  # fmt: skip
 
 
-def _similarities(pairs: Pairs) -> Difference | None:
+def _same_ground_truth(row: Row, other: Row) -> bool:
+    return bool(row["ground_truth_id"] == other["ground_truth_id"])
+
+
+def _similarities(pairs: Pairs, column: str) -> Difference | None:
     both = [
         (here - there, voice_block(other))
         for row, other in pairs
-        for here, there in [(similarity_of(row), similarity_of(other))]
+        for here, there in [(similarity_of(row, column), similarity_of(other, column))]
         if here is not None and there is not None
     ]
     values = [value for value, _ in both]
@@ -139,6 +150,7 @@ def _unlike(pairs: Pairs) -> list[str]:
         scored = [name for name, score in (("rate", rate_of), ("similarity", similarity_of))
                   if score(row) is not None and score(other) is not None]  # fmt: skip
         for name in (column for metric in scored for column in _MADE_BY[metric]):
-            if row[name] != other[name]:
+            # null: of a version that did not say
+            if row[name] != other[name] and None not in (row[name], other[name]):
                 found[f"{name.replace('_', ' ')}: {row[name]} here, {other[name]} there"] = None
     return list(found)

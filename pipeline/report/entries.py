@@ -46,6 +46,7 @@ def entry_of(row: Row) -> Entry:
         "s": row["duration_s"],
         "voice": voice_name(row),
         "lang": row["language"],
+        "category": row["category"],
         "text": row["target_text"],
         "heard": row["hypothesis"],
         "diff": pieces or None,

@@ -19,6 +19,7 @@ from pipeline.report.sound import Mode, Sounds
 from pipeline.report.text import many, percent
 
 _DEMO = "demo:"
+_TO_GROUND_TRUTH = "Similarity to the ground truth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ def tiles(rows: Sequence[Row], identity: dict[str, Any]) -> list[Tile]:
         found.append(_rate("Character error rate", "CER", "char", rows, everything, both))
     found.append(_similarity("Speaker similarity", "similarity", "the reference", rows, everything))
     if any(row.get("ground_truth_audio") is not None for row in rows):
-        name = "Similarity to the ground truth"
-        found.append(_similarity(name, "similarity_ground_truth", "the ground truth", rows, everything))
+        column = "similarity_ground_truth"
+        found.append(_similarity(_TO_GROUND_TRUTH, column, "the ground truth", rows, everything))
     return found
 
 
@@ -151,20 +152,23 @@ def difference_tiles(comparison: Comparison, made_by: Sequence[Tile]) -> list[Ti
     """`made_by` are this run's tiles: a difference is made by what its numbers are made by."""
     origin = {tile.name: tile for tile in made_by}
     found = []
-    for name, difference in (
-        ("Word error rate", comparison.words),
-        ("Character error rate", comparison.chars),
-        ("Speaker similarity", comparison.similarity),
+    for name, difference, in_points in (
+        ("Word error rate", comparison.words, True),
+        ("Character error rate", comparison.chars, True),
+        ("Speaker similarity", comparison.similarity, False),
+        (_TO_GROUND_TRUTH, comparison.similarity_ground_truth, False),
     ):
         if difference is not None and name in origin:
-            made = "speaker encoder" if difference is comparison.similarity else "transcriber"
+            made = "transcriber:" if in_points else "speaker encoder:"
             demo = any(line.startswith(made) and _DEMO in line for line in comparison.unlike)
-            found.append(_difference_tile(name, difference, origin[name], demo))
+            found.append(_difference_tile(name, difference, in_points, origin[name], demo))
     return found
 
 
-def _difference_tile(name: str, difference: Difference, origin: Tile, demo_there: bool) -> Tile:
-    in_points = name != "Speaker similarity"
+def _difference_tile(
+    name: str, difference: Difference, in_points: bool, origin: Tile, demo_there: bool
+) -> Tile:
+    """A rate's difference is in points and good where it fell, a similarity's good where it rose."""
 
     def number(value: float, form: str) -> str:
         return form.format(value).replace("-", "\u2212")

@@ -51,6 +51,7 @@ function counted(key, all, names = {}) {
 }
 fill(at("voice"), counted("voice", "all"));
 fill(at("lang"), counted("lang", "all"));
+fill(at("category"), counted("category", "all"));
 fill(at("gate"), counted("gate", "all", data.outcomes));
 fill(at("reason"), counted("codes", "all", data.reasons));
 fill(at("status"), STATUS.map(([value, text, test]) => [value, value ? `${text} (${rows.filter(test).length})` : text]));
@@ -65,16 +66,16 @@ function haystack(row) {
 
 function update() {
   const wanted = at("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-  const [voice, lang, gate, reason] = ["voice", "lang", "gate", "reason"].map((id) => at(id).value);
+  const [voice, lang, category, gate, reason] = ["voice", "lang", "category", "gate", "reason"].map((id) => at(id).value);
   const test = STATUS.find(([value]) => value === at("status").value)[2];
   const key = SORTS.find(([value]) => value === at("sort").value)[2];
   let found = rows.filter((row) => (!voice || row.voice === voice) && (!lang || row.lang === lang)
-    && (!gate || row.gate === gate) && (!reason || row.codes?.includes(reason))
+    && (!category || row.category === category) && (!gate || row.gate === gate) && (!reason || row.codes?.includes(reason))
     && test(row) && wanted.every((word) => haystack(row).includes(word)));
   if (key) found = found.map((row, i) => [key(row), i, row]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] - b[1])).map((item) => item[2]);
   state.shown = found;
   state.page = 0;
-  at("clear").hidden = !(wanted.length || voice || lang || gate || reason || at("status").value);
+  at("clear").hidden = !(wanted.length || voice || lang || category || gate || reason || at("status").value);
   draw();
 }
 
@@ -103,7 +104,7 @@ function turn(step) {
 
 // ---- what a person does
 
-const FILTERS = ["voice", "lang", "gate", "reason", "status"];
+const FILTERS = ["voice", "lang", "category", "gate", "reason", "status"];
 function choose(values) {
   for (const id of ["search", ...FILTERS]) at(id).value = values[id] || "";
   update();

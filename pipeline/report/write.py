@@ -123,6 +123,7 @@ def _values(
             facts.sound_note(sounds, mode, with_audio),
         ],
         "gates": gates_of(rows),
+        "categories": any(row["category"] for row in rows),
         "outcomes": OUTCOMES,
         "percent": percent,
         "many": many,

@@ -47,7 +47,16 @@ _COLUMNS = {
     "ground_truth": "ground_truth_audio",
 }
 _TEXT_FIELDS = tuple(
-    dict.fromkeys(["text", "ref_text", "scene", "speaker", *(name for _, *texts in VOICES for name in texts)])
+    dict.fromkeys(
+        [
+            "text",
+            "ref_text",
+            "scene",
+            "speaker",
+            "category",
+            *(name for _, *texts in VOICES for name in texts),
+        ]
+    )
 )
 _URI_FIELDS = frozenset({"audio", "ground_truth", *(ref for ref, *_ in VOICES)})
 _MAX_TAG_CHARS = 35  # what RFC 5646 asks readers to have room for
@@ -98,7 +107,6 @@ class RequestChecker:
         self._language = language
         self._base_seed = base_seed
         self._max_text_chars = max_text_chars
-        # 60 bits of a hash instead of the id: two of a million ids meet by chance in one of two million runs
         self._first_row: dict[int, int] = {}
         self._marks: Counter[str] = Counter()
 
@@ -109,6 +117,7 @@ class RequestChecker:
             utterance_id = self._marked(row.values.get("id"), row)
         else:
             fields = self._fields(row.values, faults)
+            faults.extend(self._follows_faults(fields))
             utterance_id = self._identify(row, fields, faults)
         values: Row = dict.fromkeys(REQUEST.names)
         apart = {"id", *OTHER_VOICE_FIELDS}
@@ -162,7 +171,8 @@ class RequestChecker:
             return _number(name, value, 1.0)
         if name == "max_duration_s":
             return _number(name, value, MAX_DURATION_S)
-        if name in ("id", "speaker") and isinstance(value, int) and not isinstance(value, bool):
+        may_be_number = name in ("id", "speaker", "category", "follows")
+        if may_be_number and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str):
             raise RowError(f"bad_{name}", f"'{name}' is of type {type(value).__name__}; write text")
@@ -196,6 +206,12 @@ class RequestChecker:
             faults.append(Fault("text_unspeakable", message))
         return faults
 
+    def _follows_faults(self, fields: dict[str, Any]) -> list[Fault]:
+        if "follows" not in fields or _id_key(fields["follows"]) in self._first_row:
+            return []
+        what = f"follows {_shown(fields['follows'])}, which is no row above it"
+        return [Fault("unknown_follows", f"{what}; name the id of a row above, or leave it empty")]
+
     def _identify(self, row: ManifestRow, fields: dict[str, Any], faults: list[Fault]) -> str:
         given = fields.get("id")
         if given is not None and not is_file_name(given):
@@ -206,8 +222,7 @@ class RequestChecker:
         if given is None and faults:  # what would be hashed is not all that was written
             return self._marked(None, row)
         utterance_id = given or _derived_id(fields)
-        key = int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8]) >> 4
-        first = self._first_row.setdefault(key, row.row)
+        first = self._first_row.setdefault(_id_key(utterance_id), row.row)
         if first == row.row:
             return utterance_id
         what = f"id '{utterance_id}'" if given else "without an id, and with the same content,"
@@ -246,9 +261,14 @@ def is_file_name(name: str) -> bool:
     return bool(_ID.fullmatch(name)) and not name.endswith(".") and not _WINDOWS_NAME.fullmatch(name)
 
 
+def _id_key(utterance_id: str) -> int:
+    """60 bits of a hash: two of a million ids meet by chance in one of two million runs."""
+    return int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8]) >> 4
+
+
 def _derived_id(fields: dict[str, Any]) -> str:
-    """From what the row says, not how: `0.7` in CSV and in JSON are one content."""
-    canonical = json.dumps(fields, sort_keys=True)
+    """From what the row says, not how: `0.7` in CSV and in JSON are one content. A label is no content."""
+    canonical = json.dumps({n: value for n, value in fields.items() if n != "category"}, sort_keys=True)
     return "utt-" + hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

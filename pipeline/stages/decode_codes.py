@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from pipeline.audio import Waveform, encode_flac
@@ -38,17 +39,19 @@ def decode_codes(
         if watermark is not None:
             waveform = watermark.embed(waveform)
             score = watermark.detect(waveform)
-        made = utterance_columns(row, waveform) | {"watermark_score": score}
         fields = {**comments, "UTTERANCE_ID": row["utterance_id"]}
-        made["audio"]["bytes"] = with_comments(made["audio"]["bytes"], fields)
-        return row | made
+        return row | utterance_columns(row, waveform, fields) | {"watermark_score": score}
 
     return each_batch(rows, STAGE, decode, columns)
 
 
-def utterance_columns(row: Row, waveform: Waveform) -> Row:
+def utterance_columns(row: Row, waveform: Waveform, comments: Mapping[str, str] | None = None) -> Row:
+    flac = encode_flac(waveform)
+    if comments:
+        flac = with_comments(flac, comments)
     return {
-        "audio": {"bytes": encode_flac(waveform), "path": f"{row['utterance_id']}.flac"},
+        "audio": {"bytes": flac, "path": f"{row['utterance_id']}.flac"},
+        "audio_sha256": hashlib.sha256(flac).hexdigest(),
         "sample_rate": waveform.sample_rate,
         "num_samples": len(waveform.samples),
         "duration_s": waveform.duration_s,

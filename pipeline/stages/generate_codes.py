@@ -31,6 +31,7 @@ def generation_item(row: Row) -> GenerationItem:
         temperature=row["temperature"],
         top_p=row["top_p"],
         top_k=row["top_k"],
+        follows=row["follows"],
     )
 
 

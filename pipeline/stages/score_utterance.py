@@ -6,9 +6,11 @@ import zlib
 from collections.abc import Sequence
 
 from pipeline.engine.dialogue import spoken_text
+from pipeline.evaluators.base import primary_subtag
 from pipeline.metrics.error_rates import char_errors, error_rate, word_errors
 from pipeline.metrics.gates import length_ratio
 from pipeline.metrics.normalizers import Normalizer, normalizer_for
+from pipeline.metrics.published import HeardBy
 from pipeline.records import Row
 from pipeline.stages.each_row import each_row
 
@@ -16,10 +18,8 @@ STAGE = "score_utterance"
 PROTOCOL = "voicemill/2"  # our normalisers, per-utterance rates, counts kept
 
 
-def score_utterances(
-    rows: Sequence[Row], transcriber: str, speaker_encoder: str, quality_model: str = "none"
-) -> list[Row]:
-    """`transcriber`, `speaker_encoder` and `quality_model` are the ids that stand beside every number.
+def score_utterances(rows: Sequence[Row], heard_by: HeardBy, quality_model: str = "none") -> list[Row]:
+    """`heard_by` and `quality_model` are what stands beside every number.
 
     The pace needs the columns of `measure_audio`, the length ratio `prompt_speech_s` and the prompt's text.
     """
@@ -27,8 +27,9 @@ def score_utterances(
     def score(row: Row) -> Row:
         normalizer = normalizer_for(row["language"])
         made = row | {
-            "transcriber": transcriber,
-            "speaker_encoder": speaker_encoder,
+            **_decoded(heard_by, row["language"]),
+            "transcriber": heard_by.transcriber,
+            "speaker_encoder": heard_by.speaker_encoder,
             "quality_model": quality_model,
             "normalizer": normalizer.id,
             "protocol": PROTOCOL,
@@ -36,6 +37,13 @@ def score_utterances(
         return made | _pace(row) | _errors(row, normalizer)
 
     return each_row(rows, STAGE, score)
+
+
+def _decoded(heard_by: HeardBy, language: str) -> Row:
+    if heard_by.transcriber == "none":
+        return {}
+    asr = heard_by.asr(primary_subtag(language))
+    return {"transcriber_dtype": asr.dtype, "transcriber_decoding": asr.decoding}
 
 
 def _errors(row: Row, normalizer: Normalizer) -> Row:

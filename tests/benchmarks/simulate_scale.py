@@ -81,6 +81,7 @@ from pipeline.stages.generate_codes import generate_codes
 RATE = 24_000
 VOICE_RATE, VOICE_S = 16_000, 1.2
 WORDS = ["ferry", "leaves", "quiet", "harbor", "dawn", "nobody", "waits", "morning", "light", "water"]
+OF_RAY = ("start_ray", "stop_ray", "new_board", "read_board", "read_work")
 OF_WORKERS = ("pack_sample", "speak", "transcribe", "embed_speaker", "commit")
 
 
@@ -162,9 +163,9 @@ def clone_voices(driver, manifest, out, config, audio_s, real_every):
     replace_the_models(meter, done, _half if driver == "half" else None, audio_s, real_every)
     summarise_run = steps.summarise_run
 
-    def summarise(uri):
+    def summarise(*given):
         with meter.step("summarise_run"):
-            return summarise_run(uri)
+            return summarise_run(*given)
 
     steps.summarise_run = summarise
     try:
@@ -196,7 +197,7 @@ def _half(work):
 
 
 def replace_the_models(meter, done, stop_at, audio_s, real_every):
-    for name in ("start_ray", "stop_ray", "new_board", "read_board", "read_work"):
+    for name in OF_RAY:
         setattr(flow, name, getattr(in_process, name))
     codec = codec_info("standin")
     flow.encode_prompts = EncodeAtOnce(codec)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from pipeline.audio import Waveform
 from pipeline.errors import CheckpointError
 from pipeline.evaluators import load_transcriber, transcriber_id
 from pipeline.evaluators.whisper_transcriber import WhisperTranscriber, _GreedyLogprobs
+from pipeline.metrics.published import HeardBy
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,20 @@ def test_is_greedy_with_the_language_told(transcriber, whisper_folder, tone, lan
     expected = greedy_text(whisper_folder, clip, prompt)
     assert expected
     assert transcriber.transcribe([clip], [language])[0].text == expected
+
+
+def test_it_decodes_as_results_say_it_does(transcriber, tone, monkeypatch):
+    """`transcriber_dtype` and `transcriber_decoding` of result rows are made from this."""
+    asr = HeardBy(transcriber.id, "none").asr("en")
+    assert f"torch.{asr.dtype}" == str(transcriber._model.dtype)
+    asked = {}
+    generate = transcriber._model.generate
+    monkeypatch.setattr(transcriber._model, "generate", lambda **how: asked.update(how) or generate(**how))
+    transcriber.transcribe([tone(0.8)], ["en"])
+    told = dict(asr.decode)
+    assert (asked["num_beams"], asked["do_sample"]) == (int(told["num_beams"]), told["do_sample"] == "true")
+    assert (asked["language"], asked["task"]) == ([TO_LANGUAGE_CODE[told["language"]]], told["task"])
+    assert str(len(asked["input_features"])) == told["batch"]
 
 
 def test_english_only_checkpoints_are_told_nothing(english_only_folder, tone):

@@ -93,8 +93,8 @@ def drive(
 
 
 def count_writes(n, when, what):
-    """At the n-th write `what` ("kill" or "stop") comes `before` it, `after` it or `half` way through it."""
-    number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[what]
+    """At the n-th write `what` (kill, stop, term) comes `before` it, `after` it or `half` way through it."""
+    number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}[what]
     seen = [0]
 
     def counted(write):

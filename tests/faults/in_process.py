@@ -23,6 +23,7 @@ def without_ray() -> None:
         setattr(flow, name, globals()[name])
     for name in ("encode_prompts", "speak", "settle"):
         setattr(flow, name, globals()[name])
+    actors.EngineMeter = lambda *_: SimpleNamespace(report=lambda: None)  # to name its actor it starts Ray
     codec, load_weights = load_codec("standin"), checkpoint.load_checkpoint
     weights = {}
 

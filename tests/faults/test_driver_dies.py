@@ -57,6 +57,36 @@ def test_killed_at_random_moments(drivers, manifest, undisturbed, tmp_path, seed
     check_idle(out, lambda: drivers.run(manifest, out))
 
 
+@pytest.mark.parametrize(
+    ("write", "when"),
+    [
+        pytest.param(3, "after", id="at its lease"),
+        pytest.param(6, "before", id="before the plan"),
+        pytest.param(13, "half", id="half way through a result", marks=pytest.mark.quick),
+        pytest.param(14, "before", id="before a commit"),
+        pytest.param(20, "after", id="later"),
+    ],
+)
+@pytest.mark.case(
+    fault="SIGTERM of the driver",
+    expect="it says how to go on, exit 3, no lease left; a rerun ends as undisturbed",
+    holds="I1-I7",
+)
+def test_asked_to_stop(drivers, manifest, undisturbed, tmp_path, write, when):
+    out = str(tmp_path / "run")
+    ended = drivers.run(manifest, out, moment=(write, when, "term"))
+    assert ended.code == 3, ended.said[-1000:]
+    said = ended.said.splitlines()
+    assert "voicemill: stopping" in said
+    assert said[-1] == "voicemill: stopped; the same command goes on from here"
+    assert ended.seconds < PATIENCE_S, "I6"
+    assert "driver.json" not in objects(out), "it still holds its lease"
+    assert not list((tmp_path / "run").rglob(".*.partial")), "it left half a file"
+    check_broken_off(out, ended)
+    check_finished(out, drivers.run(manifest, out), codes=undisturbed)
+    check_idle(out, lambda: drivers.run(manifest, out))
+
+
 @pytest.mark.case(
     fault="three drivers at once that heed no lease", expect="one commit each, as undisturbed", holds="I1-I4"
 )

@@ -281,6 +281,29 @@ def test_intervals_draw_whole_voices():
     assert summary["similarity"]["interval"] == pytest.approx([alike.low, alike.high])
 
 
+def test_categories_by_hand():
+    lost = failed("generate", "quarantined", target_text="four words were asked", category="numbers")
+    summary = summary_of(
+        ok(1, 10, category="questions", similarity=0.5),
+        ok(3, 10, category="questions", similarity=0.75),
+        ok(0, 4, category="numbers"),
+        lost,
+        chinese(1, 20, category="numbers"),
+        ok(5, 10),
+    )
+    assert set(summary["by_category"]) == {"word", "char"}
+    words = summary["by_category"]["word"]
+    assert list(words) == ["", "numbers", "questions"]
+    assert (words["questions"]["rows"], words["questions"]["macro"]) == (2, pytest.approx(0.2))
+    assert words["questions"]["similarity"] == pytest.approx(0.625)
+    assert (words["numbers"]["rows"], words["numbers"]["macro"]) == (1, 0.0)
+    assert (words["numbers"]["rows_with_failures"], words["numbers"]["micro_with_failures"]) == (2, 0.5)
+    assert words[""]["macro"] == 0.5
+    chars = summary["by_category"]["char"]
+    assert {name: entry["macro"] for name, entry in chars.items()} == {"numbers": pytest.approx(0.05)}
+    assert summary_of(ok(1, 10, category="alone"))["by_category"] == {}
+
+
 def test_the_worst_voices_come_first():
     rows = [ok(i, 10, prompt_id=f"id-{i}", prompt_audio=f"s3://b/voice-{i}.flac") for i in range(10)]
     rows += [ok(1, 10, prompt_id="named", speaker="Ann"), failed("g", "c", prompt_id="named", speaker="Ann")]

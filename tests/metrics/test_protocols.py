@@ -137,6 +137,15 @@ def test_unknown_protocols_are_said(name, language, message):
         protocol_named(name, language)
 
 
+def test_how_an_asr_decodes_in_one_line():
+    assert (
+        PROTOCOLS["f5/en"].asr.decoding == "engine=faster-whisper; resampler=pyav; language=en; beam_size=5"
+    )
+    assert PROTOCOLS["f5/zh"].asr.decoding == (
+        "engine=funasr; resampler=funasr; vad=none; punctuation=none; after=zhconv:zh-cn"
+    )
+
+
 def test_who_shares_a_transcript():
     def shared(name: str) -> set[str]:
         return {protocol.name for protocol in sharing_asr(PROTOCOLS[name])}

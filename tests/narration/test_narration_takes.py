@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,6 @@ from pipeline.narration.takes import Take, choose
 from pipeline.programme.encode import ChapterMark
 from pipeline.programme.references import Reference
 from pipeline.programme.subtitles import Cue
-from pipeline.storage import open_store
 
 RATE = 1000
 
@@ -165,9 +165,9 @@ def test_rounds_ask_for_what_none_before_them_holds(tmp_path: Path) -> None:
     made = narration(tmp_path)
     rows = made.rows
     assert never_asked(rows, []) == rows
-    assert add_round(made.store, rows[:1]) == 0
+    assert add_round(made, rows[:1]) == 0
     assert never_asked(rows, read_rounds(made.store)) == rows[1:]
-    assert add_round(made.store, rows[1:]) == 1
+    assert add_round(made, rows[1:]) == 1
     assert read_rounds(made.store) == [Round(0, tuple(rows[:1])), Round(1, tuple(rows[1:]))]
     moved = [{**rows[0], "id": "ch09-0009"}]
     assert never_asked(moved, read_rounds(made.store)) == []
@@ -176,10 +176,36 @@ def test_rounds_ask_for_what_none_before_them_holds(tmp_path: Path) -> None:
 
 
 def test_eleven_rounds_come_in_their_order(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path))
+    made = narration(tmp_path)
     for number in range(11):
-        add_round(store, [row("a", f"{number}.")])
-    assert [each.number for each in read_rounds(store)] == list(range(11))
+        add_round(made, [row("a", f"{number}.")])
+    assert [each.number for each in read_rounds(made.store)] == list(range(11))
+
+
+def test_with_a_context_neighbours_of_a_round_go_on_from_each_other(tmp_path: Path) -> None:
+    script = Script(
+        "T",
+        None,
+        "en",
+        ("One", "Two"),
+        (
+            segment("ch01-0001", "A."),
+            replace(segment("ch01-0002", "B."), voice="BEN"),
+            segment("ch01-0003", "C."),
+            replace(segment("ch02-0001", "D."), chapter=2),
+            replace(segment("ch02-0002", "E."), chapter=2),
+        ),
+    )
+    references = {name: Reference(f"voices/{name}.wav", "Hello.") for name in ("default", "BEN")}
+    store = open_folder(str(tmp_path))
+    made = Narration(store, script, NarrationOptions(context=2), references)
+    add_round(made, made.rows)
+    add_round(made, [made.rows[2], made.rows[3]])
+    add_round(replace(made, options=NarrationOptions()), made.rows)
+    links = [[each.get("follows") for each in past.rows] for past in read_rounds(store)]
+    # Ben's line between does not part the narrator's; a chapter begins anew, and so does what is mended alone
+    assert links == [[None, None, "ch01-0001", None, "ch02-0001"], [None, None], [None] * 5]
+    assert never_asked(made.rows, read_rounds(store)) == []
 
 
 def test_seeds_go_on_behind_those_that_were_used(tmp_path: Path) -> None:

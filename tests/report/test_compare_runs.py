@@ -97,6 +97,41 @@ def test_scores_that_were_not_made_alike_are_named() -> None:
     assert compare(here, there).unlike == ["transcriber: demo:ear-1 here, whisper@1 there"]
 
 
+def test_how_a_transcriber_decodes_is_part_of_what_is_alike() -> None:
+    here = rows(spoken(1, TEXT, TEXT, transcriber_dtype="float32", transcriber_decoding="engine=a"))
+    there = rows(spoken(1, TEXT, TEXT, transcriber_dtype="float16", transcriber_decoding="engine=a"))
+    assert compare(here, there).unlike == ["transcriber dtype: float32 here, float16 there"]
+    assert compare(here, rows(spoken(1, TEXT, TEXT))).unlike == [], "a run of a version that did not say"
+
+
+def said(row: int, voice: str, similarity: float | None, recording: str = "r") -> Row:
+    """A row with a ground truth."""
+    truth = {"ground_truth_audio": f"{recording}.flac", "ground_truth_id": f"{recording}{row}"}
+    return spoken(row, TEXT, TEXT, speaker=voice, similarity_ground_truth=similarity, **truth)
+
+
+def test_similarity_to_the_ground_truth_where_both_have_it() -> None:
+    here = rows(
+        said(1, "a", 0.75), said(2, "b", 0.5), said(3, "b", None), said(4, "c", 0.9), spoken(5, TEXT, TEXT)
+    )
+    there = rows(
+        said(1, "a", 0.5),
+        said(2, "b", 0.5),
+        said(3, "b", 0.5),
+        said(4, "c", 0.1, "another"),
+        said(5, "c", 0.5),
+    )
+    found = compare(here, there).similarity_ground_truth
+    assert found is not None
+    assert (found.values, found.mean, found.fell, found.rose) == ([0.25, 0.0], 0.125, 0, 1)
+    # a draw of the two voices is aa, ab or bb: 0.25, 0.125 or 0
+    assert (found.low, found.high, found.resolvable, found.lower) == (0.0, 0.25, 0.125, None)
+    assert compare(here, rows(spoken(1, TEXT, TEXT))).similarity_ground_truth is None
+    entries = [entry_of(row) for row in here]
+    add_changes(entries, here, there)
+    assert [entry["before"].get("simTruth") for entry in entries] == [0.5, 0.5, 0.5, None, None]
+
+
 def test_rows_carry_what_they_had_before() -> None:
     here = rows(spoken(1, TEXT, TEXT), spoken(2, TEXT, TEXT), spoken(3, "another", "another"))
     entries = [entry_of(row) for row in here]

@@ -56,7 +56,8 @@ def test_an_entry_leaves_out_what_is_not_there() -> None:
     assert {"status": "failed", "code": "uri_not_found", "stage": "check_prompt"}.items() <= entry_of(
         row
     ).items()
-    [row] = rows(spoken(4, "a", "a", similarity_ground_truth=0.75))
+    [row] = rows(spoken(4, "a", "a", similarity_ground_truth=0.75, category="questions"))
     assert (entry_of(row)["sim"], entry_of(row)["simTruth"]) == (0.5, 0.75)
+    assert entry_of(row)["category"] == "questions"
     [row] = rows(spoken(3, "a", "a", wer=float("nan"), similarity=float("inf")))
     assert not {"rate", "sim"} & entry_of(row).keys(), "JSON has no such numbers"

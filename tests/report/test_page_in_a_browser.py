@@ -234,9 +234,29 @@ def test_rows_are_found_by_gate_and_reason(chromium: Browser, gated: Path) -> No
 def test_a_run_without_gates_has_no_controls_for_them(chromium: Browser, some: Path) -> None:
     chromium.open(some)
     shown = (
-        "['voice', 'lang', 'gate', 'reason', 'status'].filter(id => document.getElementById(id).offsetHeight)"
+        "['voice', 'lang', 'category', 'gate', 'reason', 'status']"
+        ".filter(id => document.getElementById(id).offsetHeight)"
     )
     assert chromium.js(shown) == ["voice", "lang", "status"]
+
+
+def test_rows_are_found_by_category(chromium: Browser, tmp_path: Path) -> None:
+    rows = [
+        spoken(1, "a b", "a", category="questions"),
+        spoken(2, "a b", "a b", category="questions"),
+        spoken(3, "a b", "a b", category=EVIL),
+        spoken(4, "a b", "a b"),
+    ]
+    chromium.open(report(tmp_path, rows))
+    options = "[...document.querySelectorAll('#category option')].map(x => x.textContent)"
+    assert sorted(chromium.js(options)) == sorted(["all", f"{EVIL} (1)", "questions (2)"])
+    choose(chromium, "category", "questions")
+    assert (chromium.js(IDS), chromium.js(COUNT)) == (["utt-1", "utt-2"], "2 rows (of 4)")
+    assert "categoryquestions" in chromium.js(f"{row_of('utt-1')}.querySelector('dl').textContent")
+    chromium.js("document.getElementById('clear').click()")
+    assert chromium.js(COUNT) == "4 rows"
+    assert chromium.js("window.hacked") is None
+    assert complaints(chromium) == []
 
 
 def test_what_was_rejected_can_be_heard(chromium: Browser, gated: Path) -> None:

@@ -149,8 +149,35 @@ def test_a_comparison(tmp_path: Path) -> None:
     assert "transcriber: demo:ear-1 here, w@1 there" in text
 
 
+def test_a_comparison_of_ground_truths(tmp_path: Path) -> None:
+    truth = {"ground_truth_audio": "said.flac", "ground_truth_id": "g", "similarity": None}
+    here, there = (
+        write_run(
+            str(tmp_path / name),
+            [
+                spoken(1, "a", "a", speaker="ann", similarity_ground_truth=first, **truth),
+                spoken(2, "a", "a", speaker="ben", similarity_ground_truth=second, **truth),
+            ],
+        )
+        for name, first, second in (("here", 0.75, 0.75), ("there", 0.5, 0.25))
+    )
+    text = text_of(page_of(here, compare_with=there))
+    # draws of the two voices: +0.25, +0.375, +0.5
+    change = text.partition("Similarity to the ground truth, change demo ")[2]
+    assert change.startswith("+0.375")
+    assert "interval +0.250 to +0.500, voices drawn whole this set cannot resolve less than 0.12" in change
+    assert "Speaker similarity, change" not in text
+
+
+def test_categories_have_a_filter_where_there_are_some(tmp_path: Path) -> None:
+    plain = page_of(write_run(str(tmp_path / "plain"), [spoken(1, "a", "a")]))
+    assert "<label hidden><span>Category</span>" in plain
+    labelled = page_of(write_run(str(tmp_path / "labelled"), [spoken(1, "a", "a", category="questions")]))
+    assert "<label><span>Category</span>" in labelled
+
+
 def test_markup_in_a_manifest_stays_text(tmp_path: Path) -> None:
-    row = spoken(1, EVIL, EVIL, utterance_id=EVIL, speaker=EVIL, scene=EVIL, prompt_text=EVIL, similarity=None,
+    row = spoken(1, EVIL, EVIL, utterance_id=EVIL, speaker=EVIL, scene=EVIL, category=EVIL, prompt_text=EVIL, similarity=None,
                  unscored_reason=f"similarity: {EVIL}")  # fmt: skip
     bad = failed(2, error_code=EVIL, error_message=EVIL, failed_stage=EVIL)
     row = judged(row, "warned", [take(0, f"{EVIL}: {EVIL}")])

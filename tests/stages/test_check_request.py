@@ -59,6 +59,7 @@ def test_a_full_row() -> None:
         "top_k": 50.0,
         "audio": "out/a.wav",
         "ground_truth": " said/a.wav ",
+        "category": " long\tquestions",
     }
     assert request(row) == SynthesisRequest(
         row=1,
@@ -72,6 +73,7 @@ def test_a_full_row() -> None:
         speaker="4",
         audio_uri="out/a.wav",
         ground_truth_audio="said/a.wav",
+        category="long questions",
         max_duration_s=12.5,
         temperature=0.7,
         top_p=1.0,
@@ -103,6 +105,9 @@ def test_a_full_row() -> None:
         ({"ref_text": "<|AUDIO|>"}, "text_has_special_token", "'ref_text'"),
         ({"scene": "a <|x|>"}, "text_has_special_token", "'scene'"),
         ({"speaker": "<|x|>"}, "text_has_special_token", "'speaker'"),
+        ({"category": True}, "bad_category", "of type bool"),
+        ({"category": "a" * 2001}, "text_too_long", "'category'"),
+        ({"category": "a\u0007"}, "text_control_characters", "'category' holds U+0007"),
         ({"text": "a\u0007b\u009f"}, "text_control_characters", "U+0007, U+009F"),
         ({"id": "a/b"}, "bad_id", "'a/b'"),
         ({"id": "a\nb"}, "bad_id", r"'a\nb'"),
@@ -233,6 +238,14 @@ def test_derived_id_and_seed_by_hand() -> None:
     assert derive_seed(4, got.utterance_id) != got.seed
 
 
+def test_a_category_changes_neither_id_nor_seed() -> None:
+    content = {"ref": "a.wav", "text": "Hello."}
+    plain = RequestChecker().check(ManifestRow(1, content)).request
+    labelled = RequestChecker().check(ManifestRow(1, {**content, "category": 3})).request
+    assert plain is not None
+    assert labelled == dataclasses.replace(plain, category="3")
+
+
 def test_the_same_content_has_the_same_id_in_every_format() -> None:
     csv = b"text;ref;top_p;seed\nHello there.;a.wav;0.5;7\n"
     jsonl = b'{"seed": 7, "top_p": 0.5, "scene": "", "prompt_wav": "a.wav", "sentence": "Hello\\u00a0there."}'
@@ -360,3 +373,18 @@ def test_text_normalisation(text: str) -> None:
     assert once == once.strip()
     # only whitespace is taken away
     assert "".join(unicodedata.normalize("NFC", text).split()) == once.replace(" ", "")
+
+
+def test_a_row_follows_one_above_it() -> None:
+    checker = RequestChecker()
+
+    def follow(number: int, utterance_id: str, follows: object) -> CheckedRow:
+        return checker.check(ManifestRow(number, {**GOOD, "id": utterance_id, "follows": follows}))
+
+    assert follow(1, "a", "").request is not None
+    assert follow(2, "b", "a").values["follows"] == "a"
+    assert codes(follow(3, "c", "c")) == ["unknown_follows"]  # itself
+    assert codes(follow(4, "d", "e")) == ["unknown_follows"]  # not yet
+    assert codes(follow(5, "5", "b")) == []
+    assert follow(6, "f", 5).values["follows"] == "5"  # as ids may be numbers
+    assert codes(follow(7, "g", "c")) == []  # a faulty row is a row

@@ -49,6 +49,8 @@ def test_every_clip_says_how_it_was_made() -> None:
         assert {key: made[key] for key in row(name)} == row(name)
         assert np.allclose(decode_audio(made["audio"]["bytes"]).samples, 0.25, atol=1e-4)
         assert made["watermark_score"] is None
+        assert made["audio_sha256"] == hashlib.sha256(made["audio"]["bytes"]).hexdigest()
+    assert out[0]["audio_sha256"] != out[1]["audio_sha256"], "of the file, which has its row's id"
 
 
 def test_the_mark_is_in_the_clip_that_is_listened_to() -> None:

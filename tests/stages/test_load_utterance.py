@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def test_a_clip_is_kept_as_flac(tmp_path: Path) -> None:
     assert (out["sample_rate"], out["num_samples"], out["duration_s"]) == (16_000, 8000, 0.5)
     assert np.allclose(decode_audio(out["audio"]["bytes"]).samples, samples, atol=1e-4)
     assert out["audio"]["path"] == "u.flac"
+    assert out["audio_sha256"] == hashlib.sha256(out["audio"]["bytes"]).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pipeline.audio import Waveform, decode_audio, encode_flac
 from pipeline.engine.base import GenerationItem
 from pipeline.errors import EngineFatalError, RowError
 from pipeline.evaluators.base import SpeakerEmbedding, Transcript
+from pipeline.metrics.published import HeardBy
 from pipeline.records import (
     GENERATED_ROW,
     RESULT_ROW,
@@ -231,7 +232,8 @@ class Hears:
 
 def test_wer_by_hand_and_what_could_not_be_heard_says_why() -> None:
     rows = [spoken(1, target_text="the cat sat down"), spoken(2), spoken(3, target_text="50 boys'")]
-    out = score_utterances(transcribe(rows, Hears("the bat sat", None, "fifty boys")), "hears@1", "none")
+    heard = transcribe(rows, Hears("the bat sat", None, "fifty boys"))
+    out = score_utterances(heard, HeardBy("hears@1", "none"))
     # cat -> bat, "down" gone: 2 of 4 words
     assert (
         out[0]["wer"],

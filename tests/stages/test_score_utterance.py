@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.metrics.published import HeardBy
 from pipeline.records import SCORED_ROW, Row, to_table
 from pipeline.stages.score_utterance import score_utterances
 
 
 def scored(**columns: object) -> Row:
     row = {"row": 1, "utterance_id": "u1", "language": "en", "target_text": "Good evening.", **columns}
-    made = score_utterances([row], "hears@1", "embeds@1", "rates@1")
+    made = score_utterances([row], HeardBy("hears@1", "embeds@1"), "rates@1")
     result: Row = to_table(made, SCORED_ROW).to_pylist()[0]
     assert result["quality_model"] == "rates@1"
     return result
@@ -74,3 +75,32 @@ def test_what_is_not_known_is_null() -> None:
     assert [without_prompt[name] for name in names] == [pytest.approx(8.0), None]
     silent = scored(**measured(2.0, 2.0, 0.0), prompt_text="abc", prompt_speech_s=1.0)
     assert [silent[name] for name in names] == [None, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("heard_by", "language", "dtype", "decoding"),
+    [
+        (
+            HeardBy("demo:pocketsphinx-5.1.1/en-us", "none"),
+            "en",
+            "float32",
+            "engine=pocketsphinx; resampler=voicemill",
+        ),
+        (
+            HeardBy("openai/whisper-large-v3@1", "none", "cuda"),
+            "zh-Hant",
+            "float32",
+            "engine=transformers; resampler=voicemill; language=chinese; task=transcribe; num_beams=1; "
+            "do_sample=false; batch=several, each padded to the window; over_30_s=window by window; "
+            "silence=not transcribed",
+        ),
+        (HeardBy("none", "none"), "en", None, None),
+    ],
+)
+def test_how_the_transcriber_decodes_stands_beside_its_name(
+    heard_by: HeardBy, language: str, dtype: str | None, decoding: str | None
+) -> None:
+    row = {"row": 1, "utterance_id": "u1", "language": language, "target_text": "Good evening."}
+    [made] = to_table(score_utterances([row], heard_by), SCORED_ROW).to_pylist()
+    assert made["transcriber"] == heard_by.transcriber
+    assert (made["transcriber_dtype"], made["transcriber_decoding"]) == (dtype, decoding)

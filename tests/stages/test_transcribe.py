@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.audio import Waveform, encode_flac
 from pipeline.evaluators.base import Transcript
+from pipeline.metrics.published import HeardBy
 from pipeline.records import SCORED_ROW, Row, to_table
 from pipeline.stages.score_utterance import score_utterances
 from pipeline.stages.transcribe import transcribe
@@ -27,7 +28,7 @@ def heard(*transcripts: Transcript) -> list[Row]:
         {"row": i, "utterance_id": f"u{i}", "language": "en", "target_text": "Good evening.", "audio": audio}
         for i in range(len(transcripts))
     ]
-    made = score_utterances(transcribe(rows, Says(*transcripts)), "says@1", "none")
+    made = score_utterances(transcribe(rows, Says(*transcripts)), HeardBy("says@1", "none"))
     result: list[Row] = to_table(made, SCORED_ROW).to_pylist()
     return result
 
