@@ -164,6 +164,9 @@ class ResourceConfig:
     num_cpus: int = 0  # of a private Ray; none is started where RAY_ADDRESS names a cluster
     packer_actors: int = 0
     engine_actors: int = 0
+    engine_actors_max: int = (
+        0  # as nodes join; 0: as many as GPUs come to be there, or engine_actors if given
+    )
     codec_actors: int = 0
     transcriber_actors: int = 0
     speaker_actors: int = 0
@@ -182,6 +185,9 @@ class ResourceConfig:
             if isinstance(value, int | float):
                 _require(value >= 0, f"resources.{name}", value, "0 or more")
         _require(self.assumed_speed > 0, "resources.assumed_speed", self.assumed_speed, "above 0")
+        most = self.engine_actors_max
+        fits = most == 0 or most >= self.engine_actors
+        _require(fits, "resources.engine_actors_max", most, "0, or at least resources.engine_actors")
         _require(self.check_threads >= 1, "resources.check_threads", self.check_threads, "at least 1")
 
 

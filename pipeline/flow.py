@@ -91,7 +91,7 @@ def start_ray(resources: ResourceConfig) -> Cluster:
 
 @contextmanager
 def _our_sigterm() -> Iterator[None]:
-    """`ray.init` sets a handler of its own, `sys.exit(15)`: the one before it, of `interrupts`, comes back."""
+    """`ray.init` sets a handler of its own, which only exits: ours (see `interrupts`) comes back."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -199,11 +199,19 @@ def speak(work: Work) -> Iterator[Row]:
         actors.Speak,
         (run, work.board, run.identity.device),
         pool=resources.engine_actors or max(1, gpus),
+        most=_most_engines(work),
         gpu_share=resources.engine_gpu_share + resources.codec_gpu_share,
     )
     pack_samples = _reading_stage(actors.PackSamples, work)
     utterances = _through(_shards(work.todo), [pack_samples, speaking], work.cluster, run)
     yield from _listen_and_commit(utterances, work)
+
+
+def _most_engines(work: Work) -> int | None:
+    """See `Stage.most`. To a cluster that others run, nodes may come while we work."""
+    resources, cluster = work.run.config.resources, work.cluster
+    grows = cluster.gpus > 0 and not cluster.ours and not resources.engine_actors
+    return resources.engine_actors_max or (None if grows else 0)
 
 
 def settle(run: Run, places: Mapping[str, Sequence[Place]]) -> Iterator[Row]:
@@ -276,12 +284,27 @@ def _reading_stage(actor: type, work: Work) -> Stage:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """An actor class, what it is built with, how many there are, and each one's share of a GPU."""
+    """An actor class, what it is built with, how many there are, and each one's share of a GPU.
+
+    `most` is up to how many, if that is more, there may be as nodes join; None: as many as there is room for.
+    """
 
     actor: type
     arguments: tuple[Any, ...]
     pool: int
     gpu_share: float = 0.0
+    most: int | None = 0
+
+    def compute(self, at_once: int, *, alone: bool) -> ActorPoolStrategy:
+        """A pool of actors that take `at_once` calls each; `alone` is for small machines."""
+        least, most = (1, 1) if alone else (self.pool, self.most)
+        return ActorPoolStrategy(
+            min_size=least,
+            max_size=None if most is None else max(least, most),
+            max_tasks_in_flight_per_actor=2 * at_once,
+            max_concurrent_calls_per_actor=at_once,
+            enable_true_multi_threading=at_once > 1,
+        )
 
 
 def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: Run | None = None) -> Dataset:
@@ -299,12 +322,7 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: R
             dataset = dataset.map_batches_internal(
                 actors.Chain,
                 fn_constructor_args=([(stage.actor, stage.arguments) for stage in chain], run),
-                compute=ActorPoolStrategy(
-                    size=1 if cluster.is_small else chain[0].pool,
-                    max_tasks_in_flight_per_actor=2 * at_once,
-                    max_concurrent_calls_per_actor=at_once,
-                    enable_true_multi_threading=at_once > 1,
-                ),
+                compute=chain[0].compute(at_once, alone=cluster.is_small),
                 num_cpus=_CPU_SHARE,
                 num_gpus=chain[0].gpu_share if cluster.gpus else 0.0,
                 # Ray's default is for ever; four deaths find a row that ends its process (attempts.py)

@@ -86,6 +86,7 @@ MEANINGS = {
         "num_cpus": "of a private Ray; 0: all. Where RAY_ADDRESS names a cluster none is started",
         "packer_actors": "processes that pack samples or load audio; 0 here and below: by the cluster's size",
         "engine_actors": "processes that generate",
+        "engine_actors_max": "as nodes join; 0: engine_actors, or if that is 0 one for each GPU that comes",
         "codec_actors": "processes that encode voices and decode codes",
         "transcriber_actors": "processes that transcribe",
         "speaker_actors": "processes that compare voices",

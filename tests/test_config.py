@@ -34,6 +34,7 @@ def test_a_job_file_then_assignments_over_it() -> None:
         ("resources.assumed_speed=0", "above 0"),
         ("resources.check_threads=0", "at least 1"),
         ("resources.engine_actors=-1", "0 or more"),
+        ("resources.engine_actors_max=-1", "0 or more"),
         ("model.device=gpu", "auto or cpu or cuda"),
         ("model.slots=-1", "0 or more"),
         ("model.max_positions=64", "at least 128"),

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -236,3 +237,30 @@ def test_the_token_of_a_private_ray_is_in_no_file() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "ours", "settings", "sizes"),
+    [
+        (0, True, (), (1, 1)),
+        (2, True, (), (2, 2)),  # a private Ray has no nodes to come
+        (2, False, (), (2, None)),
+        (2, False, ("engine_actors=3",), (3, 3)),
+        (2, False, ("engine_actors=3", "engine_actors_max=5"), (3, 5)),
+        (4, False, ("engine_actors_max=3",), (4, 4)),
+        (0, False, ("engine_actors_max=3",), (1, 3)),
+    ],
+)
+def test_engines_follow_the_gpus_of_a_cluster_that_grows(gpus, ours, settings, sizes) -> None:
+    config = load_config(None, [f"resources.{setting}" for setting in settings])
+    work = SimpleNamespace(
+        cluster=flow.Cluster(cpus=16, gpus=gpus, ours=ours), run=SimpleNamespace(config=config)
+    )
+    pool = config.resources.engine_actors or max(1, gpus)
+    stage = flow.Stage(Pass, (), pool=pool, most=flow._most_engines(work))
+    least, most = sizes
+    strategy = stage.compute(4, alone=False)
+    assert strategy.min_size == least
+    assert strategy.max_size == (float("inf") if most is None else most)
+    alone = stage.compute(4, alone=True)
+    assert (alone.min_size, alone.max_size) == (1, 1)

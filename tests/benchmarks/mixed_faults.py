@@ -32,8 +32,8 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-for folder in ("", "faults", "benchmarks"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 import in_process
 import simulate_scale as scale
 from manifest_faults import FAULTY, GOOD, write_references

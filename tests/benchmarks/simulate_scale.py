@@ -345,7 +345,7 @@ def main():
     parser.add_argument("--drivers", default="half,rest,finish,again")
     parser.add_argument("--audio-s", type=float, default=0.05)
     options = parser.parse_args()
-    config = load_config()
+    config = load_config(None, ["model.checkpoint=standin"])
     warm_up(config)
     for rows in options.rows:
         with tempfile.TemporaryDirectory() if options.folder is None else nullcontext(options.folder) as name:

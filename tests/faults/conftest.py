@@ -24,7 +24,8 @@ ELSEWHERE = [
     ("other settings, model, codec or devices on resume", "tests/test_run.py, tests/test_end_to_end.py"),
     ("a planned id comes back with other content", "tests/test_plan.py"),
     ("a manifest with every fault of a row", "tests/test_end_to_end.py, tests/test_manifest.py"),
-    ("Ctrl-C, once and more often", "tests/test_interrupts.py"),
+    ("Ctrl-C and SIGTERM, once and more often", "tests/test_interrupts.py"),
+    ("1,000 rows with 80 of every kind of fault among them", "tests/test_mixed_faults.py"),
     ("a run stopped between two rounds of takes", "tests/test_rounds.py"),
     ("damaged data and commits", "tests/test_commit.py"),
 ]

@@ -112,3 +112,18 @@ def test_a_node_that_dies_costs_no_row(cluster: ClusterHere, tmp_path: Path) -> 
     assert [row["row"] for row in read_results(str(out), ["row"]).to_pylist()] == list(range(1, 61))
     after = {commit.shard: commit for commit in log.commits()}
     assert {shard: after[shard] for shard in before} == before, "a committed shard was done again"
+
+
+def test_a_node_that_joins_gets_an_engine(cluster: ClusterHere, tmp_path: Path) -> None:
+    cluster.ask("add 5 0")
+    out = tmp_path / "run"
+    more = ("resources.engine_actors=1", "resources.engine_actors_max=2")
+    run = cluster.start(small_manifest(tmp_path, 80), out, *more)
+    wait_until(ShardLog(open_store(str(out))).committed_shards, run)
+    at_first = len(cluster.nodes_of("MapWorker"))
+    joined = cluster.ask("add 5 0")
+    wait_until(lambda: joined in cluster.nodes_of("MapWorker"), run)
+    assert len(cluster.nodes_of("MapWorker")) == at_first + 1
+    said, _ = run.communicate(timeout=900)
+    assert run.returncode == 0, said
+    assert [row["row"] for row in read_results(str(out), ["row"]).to_pylist()] == list(range(1, 81))
