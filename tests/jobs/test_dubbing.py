@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import random
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +24,7 @@ from pipeline.errors import ConfigError, RunConflictError
 from pipeline.storage import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "dubbing"))
+from hard_cues import hard_cues, pitch, samples_of, speech_of, write_srt
 from made_dubs import LEAD_S, PITCHES, TAIL_S, Speaker, voice_file
 
 MOST = 1.15
@@ -39,47 +39,6 @@ ref = "voices/ben.wav"
 from = "0:00:02"
 to = 4
 """
-
-
-def hard_cues() -> list[tuple[float, float, str, str]]:
-    """(start, end, tagged text, kind): back to back, overlapping, coinciding, of one frame, silent, in a gap."""
-    rng = random.Random(7)
-    at, made = 0.5, []
-    kinds = ["roomy", "tight", "back to back", "overlapping", "coinciding", "one frame", "silent", "gap"]
-    for number in range(200):
-        kind = kinds[number % len(kinds)]
-        length = {"roomy": 3.0, "tight": 1.0, "one frame": 0.04}.get(kind, rng.uniform(0.6, 2.0))
-        start = at - 0.5 if kind == "overlapping" else at
-        if kind == "coinciding":
-            start = made[-1][0]
-        text = "♪ ♪" if kind == "silent" else f"Line number {number}."
-        tag = ["[ANNA] ", "BEN & SÖHNE: ", ""][number % 3]
-        made.append((round(start, 3), round(start + length, 3), tag + text, kind))
-        at = round(max(at, start + length) + (1.5 if kind in ("gap", "one frame") else 0.0), 3)
-    return made
-
-
-def write_srt(path: Path, cues) -> Path:
-    file = pysubs2.SSAFile()
-    for start, end, text, *_ in cues:
-        file.append(pysubs2.SSAEvent(round(start * 1000), round(end * 1000), text))
-    path.write_text(file.to_string("srt"), encoding="utf-8")
-    return path
-
-
-def speech_of(row):
-    """Seconds from the text, so that every way to fit or not to fit comes up; takes differ by a tenth."""
-    rng = random.Random(row["target_text"])
-    seconds = rng.choice([0.3, 0.7, 1.05, 1.1, 1.5, 2.2, 3.2])
-    seconds *= random.Random(row["utterance_id"]).uniform(0.95, 1.05)
-    limit = row["max_duration_s"]
-    if limit is not None and seconds + LEAD_S + TAIL_S > limit:
-        return max(limit - LEAD_S - TAIL_S, 0.01), {
-            "finish_reason": "length",
-            "gate": "warned",
-            "gate_reasons": ["finish_reason: length"],
-        }
-    return seconds, {}
 
 
 @pytest.fixture
@@ -102,17 +61,6 @@ def dub(monkeypatch, speaker: Speaker, place: Path, **options) -> dict:
     monkeypatch.setattr(jobs.dubbing, "clone_voices", speaker)
     given = {"subtitles": str(place / "film.srt"), "voices": str(place / "voices.toml")} | options
     return jobs.dubbing.dub(str(place / "dub"), DubOptions(**given), load_config(None, []), CONSOLE)
-
-
-def samples_of(path: Path, rate: int) -> np.ndarray:
-    samples, found = soundfile.read(path, dtype="int16")
-    assert found == rate
-    return samples
-
-
-def pitch(samples: np.ndarray, rate: int) -> float:
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 4 * len(samples)))
-    return float(np.argmax(spectrum)) * rate / (4 * len(samples))
 
 
 def test_two_hundred_cues_with_hard_slots(place, monkeypatch):
