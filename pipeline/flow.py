@@ -49,7 +49,7 @@ from pipeline.run import Run
 
 _CPU_SHARE = 0.2  # threads are set by each stage; Ray's CPUs only bound how many processes there are
 _PROMPTS_PER_BLOCK = 16
-_RESTARTS = 10
+_RESTARTS = 40  # of a worker: ten rows that end their process, each after four deaths (attempts.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,9 +325,9 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: R
                 compute=chain[0].compute(at_once, alone=cluster.is_small),
                 num_cpus=_CPU_SHARE,
                 num_gpus=chain[0].gpu_share if cluster.gpus else 0.0,
-                # Ray's default is for ever; four deaths find a row that ends its process (attempts.py)
+                # Ray's default is for ever
                 max_restarts=_RESTARTS,
-                # bounded by the restarts: of a node that is gone, ten are used up before Ray knows it
+                # bounded by the restarts: of a node that is gone, some are used up before Ray knows it
                 max_task_retries=-1,
                 **_WHOLE_BLOCK,
             )

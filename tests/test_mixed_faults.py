@@ -1,4 +1,4 @@
-"""Many rows, some of them bad in every way there is: exactly those fail, each with its code."""
+"""Many rows, some of them bad in 52 ways: exactly those fail, each with its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A manifest with one bad row in a hundred, of every kind there is: exactly those fail, each with its code.
+"""A manifest with one bad row in a hundred, of 52 kinds: exactly those fail, each with its code.
 
     python tests/benchmarks/mixed_faults.py ROWS [--share 0.01] [--voices 100] [--seed 0] [--folder FOLDER]
 
