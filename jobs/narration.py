@@ -29,6 +29,7 @@ from pipeline.narration.rounds import (
     Narration,
     Round,
     add_round,
+    going_on,
     keep,
     kept,
     never_asked,
@@ -76,13 +77,15 @@ def narrate(
     store = open_folder(out)
     config = _in_chains(with_own_references(config, store), options.context)
     narration = Narration(store, script, options, _references(store, cast, config))
+    for each in read_rounds(store):  # before what is asked for is written down
+        refuse_conflicts(narration.run_uri(each.number), "speak", config)
     keep(narration, shown(book))
     if new := never_asked(narration.rows, read_rounds(store)):
         say(
             console,
             f"chapters: {len(script.chapters)}, segments: {len(script.segments)}, to speak: {len(new)}",
         )
-        add_round(narration, new)
+        add_round(narration, going_on(narration, new))
     _speak(narration, config, console, take_over=take_over)
     return _assembled(narration, console, take_over=take_over)
 

@@ -84,27 +84,43 @@ class Care:
         if self._attempts.begin(f"{shard}/shard").before < SHARD_ATTEMPTS:
             with self._turns.together():
                 return work(table)
-        rows = []
-        for i in range(table.num_rows):
+        given, done = [], []
+        for i, before in enumerate(followed(table)):
             with self._turns.alone():
-                rows.append(self._row(shard, table.slice(i, 1), work))
-        return pa.concat_tables(rows)
+                given.append(table.slice(i, 1))
+                done.append(self._row(shard, given, before, work))
+        return pa.concat_tables(done)
 
-    def _row(self, shard: str, table: pa.Table, work: Callable[[pa.Table], pa.Table]) -> pa.Table:
-        [row] = table.to_pylist()
+    def _row(
+        self, shard: str, given: list[pa.Table], before: int, work: Callable[[pa.Table], pa.Table]
+    ) -> pa.Table:
+        """The last of the `given` rows, with the `before` ones that it goes on from: it says the same so."""
+        [row] = given[-1].to_pylist()
         if is_failed(row):
-            return work(table)
+            return work(given[-1])
         digest = hashlib.sha256(row["utterance_id"].encode("utf-8", "replace")).hexdigest()[:16]
         attempt = self._attempts.begin(f"{shard}/{digest}")
         if attempt.before >= ROW_ATTEMPTS:
-            table = to_table([row | self._fault(attempt.before)], table.schema)
-        done = work(table)
+            given[-1] = to_table([row | self._fault(attempt.before)], given[-1].schema)
+        done = work(pa.concat_tables(given[len(given) - 1 - before :])).slice(before)
         attempt.end()
         return done
 
     def _fault(self, times: int) -> dict[str, str]:
         said = f"it ended its worker {times} times ({self._attempts.work}); look at its text and reference"
         return {"failed_stage": STAGE, "error_code": "quarantined", "error_message": said}
+
+
+def followed(table: pa.Table) -> list[int]:
+    """How many rows right before each are its chain (`follows`, see `plan.chains`)."""
+    if "follows" not in table.column_names:
+        return [0] * table.num_rows
+    counts: list[int] = []
+    ids, follows = table["utterance_id"].to_pylist(), table["follows"].to_pylist()
+    for i in range(table.num_rows):
+        goes_on = i > 0 and follows[i] is not None and follows[i] == ids[i - 1]
+        counts.append(counts[-1] + 1 if goes_on else 0)
+    return counts
 
 
 class Turns:

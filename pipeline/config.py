@@ -38,7 +38,7 @@ class ModelConfig:
         _require(self.cpu_threads >= 1, "model.cpu_threads", self.cpu_threads, "at least 1")
         _require(self.slots >= 0, "model.slots", self.slots, "0 or more")
         _require(self.max_positions >= 128, "model.max_positions", self.max_positions, "at least 128")
-        _require(0 <= self.context_rows <= 16, "model.context_rows", self.context_rows, "0 to 16")
+        _require(0 <= self.context_rows <= 7, "model.context_rows", self.context_rows, "0 to 7")
         _require(self.row_deadline_s > 0, "model.row_deadline_s", self.row_deadline_s, "above 0")
 
     @property

@@ -96,7 +96,9 @@ def _our_sigterm() -> Iterator[None]:
     try:
         yield
     except SystemExit:  # Ray's handler, while Ray starts
-        raise KeyboardInterrupt from None
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)  # to the one that should have had it
+        raise
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
@@ -198,7 +200,7 @@ def speak(work: Work) -> Iterator[Row]:
     speaking = Stage(
         actors.Speak,
         (run, work.board, run.identity.device),
-        pool=resources.engine_actors or max(1, gpus),
+        pool=resources.engine_actors or min(max(1, gpus), resources.engine_actors_max or gpus + 1),
         most=_most_engines(work),
         gpu_share=resources.engine_gpu_share + resources.codec_gpu_share,
     )

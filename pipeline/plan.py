@@ -35,7 +35,7 @@ CHAIN_ROWS = 8
 _FOOTERS_KEPT = 4  # some 10 MB each
 # a row's shard is where it lies
 _PART = PLANNED_ROW.remove(0).append(pa.field("content_key", pa.binary()))
-# Fields that came later: a row without them keeps the key it had, so that runs planned before go on.
+# Fields that came later: a row without them keeps the key it had.
 _LATER = frozenset({"ground_truth_audio", "category", "voices", "follows"})
 
 
@@ -72,7 +72,7 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
     for chunk in _chunks(new, PART_ROWS):
         if store.exists("_SUCCESS"):  # a run that had ended is open again, before it has anything to do
             store.delete("_SUCCESS")
-        shards = fill_shards(chains(chunk), shard_rows, size_of)
+        shards = fill_shards(chains(chunk, min(CHAIN_ROWS, shard_rows)), shard_rows, size_of)
         if not store.create(f"plan/{part_number:05d}.parquet", _part_bytes(shards)):
             raise RunConflictError(
                 f"{store.uri}: another driver is planning this run; wait for it or stop it, then run again"
@@ -85,8 +85,8 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
     return added
 
 
-def chains(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows that follow each other, in one voice, as lists of at most CHAIN_ROWS; any other row alone.
+def chains(rows: Iterable[Row], most: int = CHAIN_ROWS) -> list[list[Row]]:
+    """Rows that follow each other, in one voice, as lists of at most `most`; any other row alone.
 
     The first of a list follows none: what it says of that is taken out.
     """
@@ -94,7 +94,7 @@ def chains(rows: Iterable[Row]) -> list[list[Row]]:
     ending: dict[tuple[Any, ...], list[Row]] = {}  # the lists by their last row and its voice
     for row in rows:
         chain = ending.pop(_in_voice(row, row.get("follows")), None)
-        if chain is None or len(chain) == CHAIN_ROWS:
+        if chain is None or len(chain) == most:
             found.append(chain := [])
             row = row | {"follows": None} if row.get("follows") else row
         chain.append(row)
@@ -105,19 +105,17 @@ def chains(rows: Iterable[Row]) -> list[list[Row]]:
 def fill_shards(
     chains: Iterable[list[Row]], shard_rows: int, size_of: Callable[[Row], float]
 ) -> list[list[Row]]:
-    """One voice's chains together, the longest first, in shards of at most `shard_rows` rows."""
+    """One voice's chains together, the longest first, in shards of at most `shard_rows` rows; a chain is none
+    longer."""
 
     def place(chain: list[Row]) -> tuple[str, float, int]:
         return chain[0].get("prompt_id") or "", -sum(map(size_of, chain)), chain[0]["row"]
 
     shards: list[list[Row]] = []
     for chain in sorted(chains, key=place):
-        rest = chain
-        while rest:  # a chain that is longer than a shard goes on in the next, from the reference
-            if not shards or len(shards[-1]) + min(len(rest), shard_rows) > shard_rows:
-                shards.append([])
-            shards[-1] += rest[:shard_rows]
-            rest = rest[shard_rows:]
+        if not shards or len(shards[-1]) + len(chain) > shard_rows:
+            shards.append([])
+        shards[-1] += chain
     return shards
 
 
@@ -290,7 +288,8 @@ def _part_bytes(shards: Sequence[list[Row]]) -> bytes:
 
 
 def _in_voice(row: Row, utterance_id: str | None) -> tuple[Any, ...]:
-    return utterance_id, row.get("prompt_id"), tuple(row.get("voice_prompt_ids") or ())
+    described = (voice["description"] for voice in row.get("voices") or ())
+    return utterance_id, row.get("prompt_id"), *(row.get("voice_prompt_ids") or ()), *described
 
 
 def _id_hash(utterance_id: str) -> bytes:

@@ -289,7 +289,7 @@ PROVENANCE = pa.schema(
         ("status", pa.string()),  # ok | failed | rejected
         ("model", pa.string()),  # id@revision
         ("codec", pa.string()),
-        ("run_id", pa.string()),  # the fingerprint of run.json: what the run is made with, not where it lies
+        ("fingerprint", pa.string()),  # of run.json: what the run is made with, not where it lies
     ]
 )
 _SHARD = pa.schema([("shard", pa.string())])

@@ -96,10 +96,14 @@ def waiting_shards(run: Run) -> list[str]:
 
 
 def planned_again(rows: Sequence[Again], take: int) -> Iterator[Row]:
-    """The rows as they were planned at first, each with the seed of that take."""
+    """The rows as they were planned at first, each with the seed of that take.
+
+    None goes on from another: that one's other takes are not what it was heard behind.
+    """
     for row in rows:
         planned = {name: row.first[name] for name in PLANNED_ROW.names}
-        yield planned | dict.fromkeys(FAULT.names) | {"seed": take_seed(row.first["seed"], take)}
+        seed = take_seed(row.first["seed"], take)
+        yield planned | dict.fromkeys(FAULT.names) | {"seed": seed, "follows": None}
 
 
 def reasons_of(rows: Sequence[Again]) -> str:

@@ -31,7 +31,7 @@ MEANINGS = {
         "cpu_threads": "of the engine on a CPU",
         "slots": "rows that are spoken at once; 0: 8 on a CPU, as many as fit on a GPU",
         "max_positions": "prompt tokens and frames of a row together: what a slot holds",
-        "context_rows": "how many of the rows before it a row with `follows` goes on from, 0 to 16",
+        "context_rows": "how many of the rows before it a row with `follows` goes on from, 0 to 7",
         "row_deadline_s": "a row that speaks longer than this fails, in seconds",
     },
     "sampling": {

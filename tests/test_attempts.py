@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.attempts import Attempts, Care, Turns, noted
+from pipeline.attempts import Attempts, Care, Turns, followed, noted
 from pipeline.storage import LocalStore, Store, open_store
 
 COLUMNS = pa.schema(
@@ -61,6 +61,47 @@ def test_killers_are_quarantined_and_their_neighbours_are_not(rows: int, numbers
     assert all(row["failed_stage"] is None for row in out if row["utterance_id"] not in killers)
     # two of the shard together, then two of each of them alone
     assert deaths == (2 + 2 * len(killers) if killers else 0)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.booleans(), min_size=1, max_size=8), st.sets(st.integers(0, 7)))
+def test_a_row_that_goes_on_from_others_says_the_same_row_by_row(
+    links: list[bool], numbers: set[int]
+) -> None:
+    schema = COLUMNS.append(pa.field("follows", pa.string())).append(pa.field("said", pa.string()))
+    killers = {f"s-{n}" for n in numbers if n < len(links)}
+    rows = [
+        {"shard": "s", "utterance_id": f"s-{i}", "row": i, "follows": f"s-{i - 1}" if link and i else None}
+        for i, link in enumerate(links)
+    ]
+
+    def speak(table: pa.Table) -> pa.Table:
+        """What a row says depends on all that its chain has said; a failed row says nothing."""
+        said, made = "", []
+        for row, behind in zip(table.to_pylist(), followed(table), strict=True):
+            if row["utterance_id"] in killers and not row["failed_stage"]:
+                raise WorkerDied
+            said = said if behind else ""
+            if not row["failed_stage"]:
+                said += row["utterance_id"]
+            made.append(row | {"said": None if row["failed_stage"] else said})
+        return pa.Table.from_pylist(made, schema=schema)
+
+    faulty = [row | ({"failed_stage": "x"} if row["utterance_id"] in killers else {}) for row in rows]
+    undisturbed = speak(pa.Table.from_pylist(faulty, schema=schema))["said"].to_pylist()
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        for _ in range(200):
+            try:
+                out = Care(Attempts(store, "Speak"))(pa.Table.from_pylist(rows, schema=schema), speak)
+                break
+            except WorkerDied:
+                continue
+        # stopped, by whatever it was, and begun again as often: row by row now, if it was not before
+        for _ in range(3):
+            again = Care(Attempts(store, "Speak"))(pa.Table.from_pylist(rows, schema=schema), speak)
+    assert out["said"].to_pylist() == again["said"].to_pylist() == undisturbed
+    assert again["row"].to_pylist() == list(range(len(rows)))
 
 
 def test_what_failed_before_is_not_tried(tmp_path) -> None:

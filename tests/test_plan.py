@@ -312,10 +312,17 @@ def test_a_chain_keeps_to_one_voice_and_to_its_shard(tmp_path: Path) -> None:
         row(4, "d", prompt="q", follows="gone"),
         row(5, "e", prompt="q", follows="b"),
     ]
+    voices = [{"prompt_audio": None, "prompt_text": None, "description": text} for text in ("deep", "high")]
+    chained += [
+        row(6, "f", prompt=None, voices=voices[:1], voice_prompt_ids=[None]),
+        row(7, "g", prompt=None, voices=voices[1:], voice_prompt_ids=[None], follows="f"),
+        row(8, "h", prompt=None, voices=voices[1:], voice_prompt_ids=[None], follows="g"),
+    ]
     found = [[one["utterance_id"] for one in chain] for chain in chains(chained)]
-    assert found == [["a"], ["b", "c"], ["d"], ["e"]]
+    assert found == [["a"], ["b", "c"], ["d"], ["e"], ["f"], ["g", "h"]]
     store = open_store(str(tmp_path))
     extend_plan(
         store, [row(1, "u0")] + [row(i + 1, f"u{i}", follows=f"u{i - 1}") for i in range(1, 8)], 3, length
     )
     assert [shard.rows for shard in planned_shards(store)] == [3, 3, 2]
+    assert [one["follows"] for one in everything(store)] == [None, "u0", "u1", None, "u3", "u4", None, "u6"]

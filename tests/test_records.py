@@ -119,6 +119,7 @@ REFERENCE_FIELDS = {
     "wer_vs_prompt_text": "prompt_echo_wer",
     "asr_avg_logprob": "avg_logprob",
     "no_speech_prob": "no_speech_probability",
+    "run_id": "fingerprint",
     "sim_prompt": "similarity",
     "sim_gt": "similarity_ground_truth",
     "sim_model_id": "speaker_encoder",
@@ -134,7 +135,7 @@ REFERENCE_FIELDS = {
     "watermark": "watermark_score",
 }
 SAME_FIELDS = (
-    "run_id seed take category status prompt_text wer cer compression_ratio speech_ratio chars_per_s gate"
+    "seed take category status prompt_text wer cer compression_ratio speech_ratio chars_per_s gate"
     " gate_reasons"
 )
 

@@ -38,7 +38,7 @@ def test_a_row_says_which_run_made_it_and_how_it_was_heard(tmp_path: Path) -> No
     bad |= {"failed_stage": "check_prompt", "error_code": "audio_silent", "error_message": "why"}
     commit_shard(to_table([row, bad], HEARD_ROW), run, NoBoard)
     spoken, failed = read_results(run.uri).to_pylist()
-    assert spoken["run_id"] == failed["run_id"] == read_run(run.uri)["fingerprint"]
+    assert spoken["fingerprint"] == failed["fingerprint"] == read_run(run.uri)["fingerprint"]
     assert spoken["category"] == failed["category"] == "greetings"
     assert spoken["audio_sha256"] == hashlib.sha256(spoken["audio"]["bytes"]).hexdigest()
     assert spoken["transcriber_dtype"] == "float32"

@@ -77,7 +77,7 @@ def narrate(
         int | None,
         typer.Option(
             "--context",
-            help="Segments before it that each goes on from, in its voice; 2, or 0 for embedded checkpoints.",
+            help="Segments before it that each goes on from, in its voice; 2, or 0 for voicemill-mini.",
         ),
     ] = None,
     config: JobFile = None,
@@ -90,7 +90,7 @@ def narrate(
     """
     from jobs.narration import Cast
     from jobs.narration import narrate as narrated
-    from pipeline.engine.embedded import EMBEDDED
+    from pipeline.engine.model_files import is_own
     from pipeline.narration.lexicon import read_lexicon
     from pipeline.narration.options import NarrationOptions, missing_policy, pauses_from
     from pipeline.narration.report import print_narration
@@ -102,8 +102,8 @@ def narrate(
         if voices is not None and value is not None:
             raise ConfigError(f"{name} goes with --ref; in --voices it stands beside each ref")
     settings = settings_of(config, set_)
-    if context is None:  # ours have not learned to go on from one
-        context = 0 if settings.model.checkpoint in EMBEDDED else 2
+    if context is None:  # our own have not learned to go on from one
+        context = 0 if is_own(settings.model.checkpoint) else 2
     options = NarrationOptions(
         language=language,
         numbers=numbers,

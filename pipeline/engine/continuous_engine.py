@@ -140,7 +140,7 @@ class ContinuousEngine:
 
         Raises RowError `prompt_too_long` for a row that no slot can hold.
         """
-        prompt = self._prompter.read(item.sample)
+        prompt = self._prompter.read(item.sample, once=item.follows is not None)
         # a frame is whole K steps after its first code, and the all-BOS frame comes before the first
         limit = item.sample.max_new_frames + self.checkpoint.prompt_format.num_codebooks
         if prompt.length + limit > self._slots.num_positions:
@@ -155,7 +155,7 @@ class ContinuousEngine:
             row,
             batch=batch,
             voice=prompt.voice,
-            num_bytes=slot_bytes(self._slots.weights, prompt.shared),
+            num_bytes=0 if prompt.once else slot_bytes(self._slots.weights, prompt.shared),
             frames=limit,
         )
         return ticket

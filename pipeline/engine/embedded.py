@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 MINI, STANDIN = "mini", "standin"
-EMBEDDED = (MINI, STANDIN)
 MINI_NAME, STANDIN_NAME = "voicemill-mini", "voicemill-standin-random"
 MINI_FOLDER = Path(__file__).parents[1] / "checkpoints" / MINI_NAME
 # what every report of a run with one of them says

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine.embedded import MINI, STANDIN, embedded_folder
+from pipeline.engine.embedded import MINI, NOTES, STANDIN, embedded_folder
 from pipeline.errors import CheckpointError
 
 _ID_DIGITS = 12
@@ -53,6 +53,12 @@ def locate(
             f"{spec}: pin a revision (a commit hash), so that every run and worker loads the same weights"
         )
     return _hub(spec, revision, subfolder, weights)
+
+
+def is_own(spec: str) -> bool:
+    """Whether that is an embedded checkpoint, or a folder with one that was trained as they are."""
+    folder = embedded_folder(spec) or Path(spec).expanduser()
+    return (folder / "config.json").is_file() and read_config(folder).get("voicemill_name") in NOTES
 
 
 def _local(root: Path, revision: str | None, subfolder: str | None) -> ModelFiles:

@@ -31,6 +31,7 @@ class Prompt:
     inputs: ModelInputs
     shared: int
     voice: str  # a hash of all that those positions are computed from
+    once: bool  # no other row will have them: what was said before is among them
 
     @property
     def length(self) -> int:
@@ -60,12 +61,12 @@ class Prompter:
         self._frame_ids = np.array([special.audio_out, special.delay])
         self._semantic_id = special.audio
 
-    def read(self, sample: ChatMLSample) -> Prompt:
+    def read(self, sample: ChatMLSample, *, once: bool = False) -> Prompt:
         inputs = self._checkpoint.prompt_format.unpack(sample)
         ids = inputs.input_ids
         text = ~np.isin(ids, [*self._frame_ids, self._semantic_id])
         shared = prefix_length(text)
-        return Prompt(inputs, shared, prefix_key(inputs, shared))
+        return Prompt(inputs, shared, prefix_key(inputs, shared), once)
 
     def hear(self, prompts: Mapping[int, Prompt]) -> None:
         """Prefill the prompt of every slot."""
@@ -73,7 +74,10 @@ class Prompter:
             self._counters.prompt_tokens += prompt.length
             if not prompt.shared:
                 continue
-            prefix, made = self._store.get(prompt.voice, partial(self._prefix, prompt))
+            if prompt.once:
+                prefix, made = self._prefix(prompt), True
+            else:
+                prefix, made = self._store.get(prompt.voice, partial(self._prefix, prompt))
             if made:
                 self._counters.voices_prefilled += 1
                 self._counters.prefill_tokens += prompt.shared

@@ -27,16 +27,20 @@ State = Literal["ok", "rejected", "failed"]
 WORST_VOICES = 10
 _UNITS: dict[Unit, tuple[str, str]] = {"word": ("wer", "words"), "char": ("cer", "chars")}
 SIMILARITIES = ("similarity", "similarity_ground_truth")
+CATEGORIES, OTHERS = 100, "(others)"  # a category is whatever a manifest says, ids if it likes
 
 
 class _Names:
-    """Names as small numbers, in the order in which they came."""
+    """Names as small numbers, in the order in which they came; beyond `most`, all others are OTHERS."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self._number: dict[str, int] = {}
+        self._most = most
         self.names: list[str] = []
 
     def number(self, name: str) -> int:
+        if name not in self._number and self._most is not None and len(self.names) >= self._most:
+            name = OTHERS
         if name not in self._number:
             self._number[name] = len(self.names)
             self.names.append(name)
@@ -75,7 +79,7 @@ class Breakdown:
         self._primary: dict[Unit, RateColumns] = {"word": RateColumns(), "char": RateColumns()}
         self._chars_of_words = RateColumns()
         self._similarities = {name: _Similarities() for name in SIMILARITIES}
-        self._voices, self._languages, self._categories = _Names(), _Names(), _Names()
+        self._voices, self._languages, self._categories = _Names(), _Names(), _Names(CATEGORIES)
         self._shown: list[str] = []  # what people call the voice of that number
         self._unscored_ok = dict.fromkeys((*_UNITS, *SIMILARITIES), 0)
 
@@ -158,7 +162,8 @@ class Breakdown:
         )
 
     def _by_category(self) -> JsonDict:
-        """By unit, since a category may have rows of both; rows without one are under ""."""
+        """By unit, since a category may have rows of both; rows without one are under "", those of categories
+        that came after the first CATEGORIES under OTHERS."""
         names = self._categories.names
         if len(names) < 2:
             return {}

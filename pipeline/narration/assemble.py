@@ -17,6 +17,7 @@ from pipeline.programme.subtitles import subtitles_bytes
 from pipeline.storage import Store
 
 REPORT = "report.json"
+_EARLIER = "replaced.json"  # while a programme is written: the files of the one before
 _VERSION = 1  # of what is made of the same takes
 
 
@@ -27,14 +28,14 @@ def assemble(narration: Narration, heard: Sequence[Heard]) -> Report:
     made_of = _fingerprint(narration, heard)
     if (done := settled_report(store, REPORT, made_of)) is not None:
         return done
-    before = list(json.loads(store.get(REPORT))["files"]) if store.exists(REPORT) else []
+    before = _earlier_files(store)
     rate = sample_rate_of(heard)
     is_missing = any(each.take is None for each in heard)
     if rate is None or (is_missing and options.missing == "stop"):
-        _remove(store, before)
+        _remove(store, [*before, _EARLIER])
         return _put_report(store, report_of(narration, heard, made_of))
     placed = place(heard, rate, options.gap_s)
-    _remove(store, before)  # first, so that a call that is killed leaves none that no report names
+    store.put(_EARLIER, json.dumps(before).encode())
     store.delete(REPORT)
     with tempfile.TemporaryDirectory(prefix="voicemill-") as folder:
         keep_sounds(narration, heard, Path(folder))
@@ -42,8 +43,17 @@ def assemble(narration: Narration, heard: Sequence[Heard]) -> Report:
     for format in options.subtitles:
         files.append(f"{file_stem(narration)}.{format}")
         store.put(files[-1], subtitles_bytes(cues_of(placed, rate), format))
+    _remove(store, [key for key in before if key not in files])
     report = report_of(narration, heard, made_of, placed=placed, sample_rate=rate, loudness=loudness)
-    return _put_report(store, {**report, "files": files})
+    _put_report(store, {**report, "files": files})
+    store.delete(_EARLIER)
+    return {**report, "files": files}
+
+
+def _earlier_files(store: Store) -> list[str]:
+    """Of the last programme, and of those before it that a call which was killed was to replace."""
+    named = json.loads(store.get(REPORT))["files"] if store.exists(REPORT) else []
+    return [*named, *(json.loads(store.get(_EARLIER)) if store.exists(_EARLIER) else [])]
 
 
 def _fingerprint(narration: Narration, heard: Sequence[Heard]) -> str:

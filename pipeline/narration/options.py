@@ -53,7 +53,7 @@ class NarrationOptions:
             ("--max-segment-s", self.max_segment_s, 2.0, 60.0),
             ("--lufs", self.lufs, -40.0, -10.0),
             ("--gap-s", self.gap_s, 0.0, 60.0),
-            ("--context", self.context, 0, 16),
+            ("--context", self.context, 0, 7),
         ):
             if not least <= value <= most:
                 raise ConfigError(f"{name} {value:g}: give {least:g} to {most:g}")

@@ -100,14 +100,9 @@ def read_rounds(store: Store) -> list[Round]:
 
 
 def add_round(narration: Narration, rows: Sequence[ManifestRow]) -> int:
-    """The new round's number; with a context, its rows go on from each other where they are neighbours.
-
-    Raises RunConflictError where another driver adds one at the same time.
-    """
+    """The new round's number. Raises RunConflictError where another driver adds one at the same time."""
     store = narration.store
     number = len(read_rounds(store))
-    if narration.options.context:
-        rows = _going_on(rows, predecessors(narration.script.segments))
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not store.create(_manifest_key(number), lines.encode()):
         raise RunConflictError(f"{store.uri}: another driver works on this narration; wait for it")
@@ -151,8 +146,9 @@ def content_of(row: ManifestRow) -> Content:
     return row["text"], row["ref"], row.get("ref_text") or "", row["language"], row.get("consent_id") or ""
 
 
-def _going_on(rows: Sequence[ManifestRow], before: Mapping[str, str]) -> list[ManifestRow]:
-    """A row whose predecessor is not spoken in the same round begins anew."""
+def going_on(narration: Narration, rows: Sequence[ManifestRow]) -> list[ManifestRow]:
+    """With a context, rows go on from each other; one whose predecessor is not among them begins anew."""
+    before = predecessors(narration.script.segments) if narration.options.context else {}
     here = {row["id"] for row in rows}
     return [{**row, "follows": before[row["id"]]} if before.get(row["id"]) in here else row for row in rows]
 

@@ -15,6 +15,7 @@ from pipeline.report.rows import is_ok, rate_of, similarity_of
 _MADE_BY = {
     "rate": ("transcriber", "transcriber_dtype", "transcriber_decoding", "normalizer", "protocol"),
     "similarity": ("speaker_encoder",),
+    "similarity_ground_truth": ("speaker_encoder",),
 }
 Pairs = list[tuple[Row, Row]]
 
@@ -147,10 +148,14 @@ def _difference(
 def _unlike(pairs: Pairs) -> list[str]:
     found: dict[str, None] = {}
     for row, other in pairs:
-        scored = [name for name, score in (("rate", rate_of), ("similarity", similarity_of))
-                  if score(row) is not None and score(other) is not None]  # fmt: skip
-        for name in (column for metric in scored for column in _MADE_BY[metric]):
+        for name in (column for metric, of in _MADE_BY.items() if _both(row, other, metric) for column in of):
             # null: of a version that did not say
             if row[name] != other[name] and None not in (row[name], other[name]):
                 found[f"{name.replace('_', ' ')}: {row[name]} here, {other[name]} there"] = None
     return list(found)
+
+
+def _both(row: Row, other: Row, metric: str) -> bool:
+    """Whether both rows have that score."""
+    scores = (rate_of(each) if metric == "rate" else similarity_of(each, metric) for each in (row, other))
+    return all(score is not None for score in scores)

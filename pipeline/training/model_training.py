@@ -166,6 +166,12 @@ def train_model(
 ) -> TrainOutcome:
     """Train until `settings.steps`; each of `world_size` workers takes every so many-th batch of one plan."""
     prompt_format, device = trainee.prompt_format, torch.device(run.device)
+    if not 0 <= run.drop_codes < 1:
+        raise ConfigError(
+            f"--drop-codes {run.drop_codes:g}: a share of the references, at least 0 and below 1"
+        )
+    if run.drop_codes and not prompt_format.hears_reference:
+        raise ConfigError(f"--drop-codes: {prompt_format.id} has no semantic pathway to hear a reference by")
     conversations = read_conversations(run.samples / "train", prompt_format, max_targets=run.max_targets)
     plan = BatchPlan(conversations, run.positions, settings.seed)
     held_out = read_conversations(

@@ -38,8 +38,9 @@ def drop_codes(
 
 
 def _without_codes(conversation: Conversation, special: SpecialIds) -> Conversation:
-    (clip,) = conversation.clips
-    empty = clip[:, :0]
+    if len(conversation.clips) != 1:  # of a dialogue, which of them is meant is not said
+        return conversation
+    empty = conversation.clips[0][:, :0]
     return replace(
         conversation, prompt_ids=ids_with_codes(conversation.prompt_ids, empty, special), clips=[empty]
     )

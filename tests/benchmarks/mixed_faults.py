@@ -59,9 +59,9 @@ LATER = {
     "codec raises": ("decode_codes", "internal_error"),
     "transcriber raises": ("transcribe", "internal_error"),
 }
-# An actor is built anew ten times, and each of these costs four: so there are only two of either.
+# An actor is built anew forty times (flow._RESTARTS), and each of these costs four.
 DEADLY = {"engine dies": ("quarantine", "quarantined"), "transcriber dies": ("quarantine", "quarantined")}
-DEADLY_EACH = 2
+DEADLY_EACH = 9
 UNSPEAKABLE = 7  # codes that the made-up codec cannot decode
 
 

@@ -55,6 +55,34 @@ def test_one_voice(calls: list[Any]) -> None:
     assert "0:01:01.500, -19.0 LUFS" in done.output
 
 
+def test_context_is_for_models_that_have_learned_it(calls: list[Any], tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder, config in ((mine, '{"voicemill_name": "voicemill-mini"}'), (other, "{}")):
+        folder.mkdir()
+        (folder / "config.json").write_text(config)
+    asked = (
+        ("mini", ()),
+        (str(mine), ()),
+        (str(other), ()),
+        ("bosonai/higgs-audio-v2-generation-3B-base", ()),
+        ("mini", ("--context", "3")),
+    )
+    for checkpoint, more in asked:
+        done = call(
+            "narrate",
+            "b.txt",
+            "--out",
+            "o",
+            "--ref",
+            "a.wav",
+            "--set",
+            f"model.checkpoint={checkpoint}",
+            *more,
+        )
+        assert done.exit_code == 0, done.output
+    assert [given[4].context for given, _ in calls] == [0, 0, 2, 2, 3]
+
+
 def test_voices_and_lexicon(calls: list[Any], tmp_path: Path) -> None:
     (tmp_path / "v.toml").write_text("[default]\nref = 'a.wav'\n")
     (tmp_path / "l.toml").write_text("a = 'b'\n")

@@ -123,7 +123,7 @@ def test_without_a_context_nobody_waits(checkpoint, item_for):
 def test_the_service_speaks_a_chain_as_the_oracle_does_row_after_row(checkpoint, item_for):
     context = Context(checkpoint.prompt_format, 2)
     texts = ["A cat sat.", "Go.", "It was a long way.", "Why not?"]
-    items = [item_for(f"u{i}", text, follows=f"u{i - 1}") for i, text in enumerate(texts)]
+    items = [item_for(f"u{i}", text, follows=f"u{i - 1}" if i else None) for i, text in enumerate(texts)]
     # a random model says no EOS; here a row that reaches its limit counts as ended
     oracle, turns = [], []
     for item in items:
@@ -132,13 +132,15 @@ def test_the_service_speaks_a_chain_as_the_oracle_does_row_after_row(checkpoint,
         )
         oracle.append(row.codes.tolist())
         turns.append(context.turn(item.sample, row.codes))
-    service = EngineService(
-        _Ending(checkpoint, GREEDY, num_slots=2), max_rows=2, deadline_s=600, context=context
-    )
+    engine = _Ending(checkpoint, GREEDY, num_slots=2)
+    service = EngineService(engine, max_rows=2, deadline_s=600, context=context)
     # another caller's rows share the slots
     spoken = service.speak([*items, item_for("other", "Elsewhere.")])
     service.close()
     assert [row.codes.tolist() for row in spoken[:4]] == oracle
+    # what was said before is in nobody else's prompt: only the voice itself is kept
+    assert engine.counters.voices_prefilled == 4
+    assert len(engine._prompter._store._held) == 1
     alone = [row.codes.tolist() for row in ContinuousEngine(checkpoint, GREEDY, num_slots=2).generate(items)]
     assert oracle[1:] != alone[1:], "the context changed nothing"
 

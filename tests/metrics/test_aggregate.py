@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from row_by_row import intervals
 
 from pipeline.metrics.aggregate import summarise, unit_of
+from pipeline.metrics.breakdown import CATEGORIES, OTHERS
 from pipeline.metrics.intervals import mean_interval
 from pipeline.records import RESULT_ROW, to_table
 
@@ -302,6 +303,15 @@ def test_categories_by_hand():
     chars = summary["by_category"]["char"]
     assert {name: entry["macro"] for name, entry in chars.items()} == {"numbers": pytest.approx(0.05)}
     assert summary_of(ok(1, 10, category="alone"))["by_category"] == {}
+
+
+def test_a_manifest_that_has_an_id_for_a_category_does_not_swell_the_summary():
+    words = summary_of(*(ok(i % 2, 10, category=f"c{i}") for i in range(CATEGORIES + 7)))["by_category"][
+        "word"
+    ]
+    assert len(words) == CATEGORIES + 1
+    assert words[OTHERS]["rows"] == 7
+    assert words["c99"]["rows"] == 1
 
 
 def test_the_worst_voices_come_first():

@@ -26,6 +26,7 @@ from pipeline.narration.rounds import (
     Narration,
     Round,
     add_round,
+    going_on,
     keep,
     kept,
     never_asked,
@@ -199,9 +200,9 @@ def test_with_a_context_neighbours_of_a_round_go_on_from_each_other(tmp_path: Pa
     references = {name: Reference(f"voices/{name}.wav", "Hello.") for name in ("default", "BEN")}
     store = open_folder(str(tmp_path))
     made = Narration(store, script, NarrationOptions(context=2), references)
-    add_round(made, made.rows)
-    add_round(made, [made.rows[2], made.rows[3]])
-    add_round(replace(made, options=NarrationOptions()), made.rows)
+    for context, rows in ((2, made.rows), (2, [made.rows[2], made.rows[3]]), (0, made.rows)):
+        asked = replace(made, options=NarrationOptions(context=context))
+        add_round(asked, going_on(asked, rows))
     links = [[each.get("follows") for each in past.rows] for past in read_rounds(store)]
     # Ben's line between does not part the narrator's; a chapter begins anew, and so does what is mended alone
     assert links == [[None, None, "ch01-0001", None, "ch02-0001"], [None, None], [None] * 5]

@@ -97,6 +97,13 @@ def test_scores_that_were_not_made_alike_are_named() -> None:
     assert compare(here, there).unlike == ["transcriber: demo:ear-1 here, whisper@1 there"]
 
 
+def test_a_ground_truth_may_be_all_that_was_compared() -> None:
+    truth = {"similarity": None, "similarity_ground_truth": 0.5, "ground_truth_id": "g"}
+    here = rows(spoken(1, TEXT, None, **truth, speaker_encoder="a"))
+    there = rows(spoken(1, TEXT, None, **truth, speaker_encoder="b"))
+    assert compare(here, there).unlike == ["speaker encoder: a here, b there"]
+
+
 def test_how_a_transcriber_decodes_is_part_of_what_is_alike() -> None:
     here = rows(spoken(1, TEXT, TEXT, transcriber_dtype="float32", transcriber_decoding="engine=a"))
     there = rows(spoken(1, TEXT, TEXT, transcriber_dtype="float16", transcriber_decoding="engine=a"))

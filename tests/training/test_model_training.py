@@ -86,6 +86,28 @@ def test_a_run_of_other_codebooks_is_refused(tmp_path: Path) -> None:
         trained(run, SETTINGS)
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_a_share_of_dropped_codes_is_a_share(tmp_path: Path, share: float) -> None:
+    with pytest.raises(ConfigError, match="a share of the references"):
+        trained(replace(new_run(tmp_path), drop_codes=share), SETTINGS)
+
+
+def test_without_semantic_features_no_codes_can_be_dropped(tmp_path: Path) -> None:
+    run = replace(new_run(tmp_path), drop_codes=0.5)
+    trainee = new_trainee(run, seed=0)
+    deaf = replace(trainee, prompt_format=replace(trainee.prompt_format, max_semantic_frames=0))
+    with pytest.raises(ConfigError, match="no semantic pathway"):
+        train_model(run, deaf, replace(SETTINGS, loss_weights=weights_of(run, trainee)))
+
+
+def test_with_dropped_codes_it_learns_as_well(tmp_path: Path) -> None:
+    run = replace(new_run(tmp_path), drop_codes=0.5)
+    samples_in(run.samples, mini_format(tmp_path / "format", K))
+    trained(run, SETTINGS)
+    last = read_log(run.folder / "log.jsonl")[-1]
+    assert max(last["valid_audio_0"], last["valid_audio_1"]) < 0.2  # 2.1 nats is what chance would be
+
+
 def test_nothing_to_export_before_the_first_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no training checkpoint yet"):
         export_run(new_run(tmp_path), tmp_path / "out")
