@@ -21,7 +21,8 @@ CORPUS_ROUNDS = 5
 CODEC_STEPS, CODEC_DECAY = 20_000, 2_000
 MODEL_STEPS, MODEL_DECAY = 30_000, 6_000
 LEARNING_RATE = 2e-3
-ABLATIONS = ("no_semantic", "no_codes", "other_codes", "no_audio_ffn", "no_delay")
+DROP_CODES = 0.35  # or the codes alone carry the voice, and the semantic pathway learns nothing
+ABLATIONS = ("no_semantic", "no_codes", "no_reference", "other_codes", "no_audio_ffn", "no_delay")
 MEASURING = ("teacher", "quality", "ablations")  # they print a JSON line for each figure
 SENTENCES, MANIFEST, ROWS = "manifests/held_out_sentences.txt", "manifests/held_out.csv", 200
 
@@ -43,7 +44,8 @@ def steps(work: Path, out: Path, device: str) -> dict[str, list[str]]:
         "model": [
             *("jobs.train_model", samples, model, "--codebooks", str(CODEBOOKS)),
             *("--steps", str(MODEL_STEPS), "--decay-steps", str(MODEL_DECAY)),
-            *("--learning-rate", str(LEARNING_RATE), "--export", f"{model}/final", *on),
+            *("--learning-rate", str(LEARNING_RATE), "--drop-codes", str(DROP_CODES)),
+            *("--export", f"{model}/final", *on),
         ],
         "teacher": ["jobs.held_out_set", SENTENCES, MANIFEST, "--codec", codes],
         "quality": [*evaluate, "--best-of", "4"],

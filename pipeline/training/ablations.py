@@ -16,7 +16,9 @@ from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.records import ChatMLSample
 from pipeline.training.reference_codes import ids_with_codes
 
-Ablation = Literal["none", "no_semantic", "no_codes", "other_codes", "no_audio_ffn", "no_delay", "labels"]
+Ablation = Literal[
+    "none", "no_semantic", "no_codes", "no_reference", "other_codes", "no_audio_ffn", "no_delay", "labels"
+]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 
 
@@ -45,6 +47,8 @@ def ablate_sample(
         return _without_semantic(sample, prompt_format)
     if ablation == "no_codes":
         return _with_codes(sample, other_codes[:, :0], prompt_format)
+    if ablation == "no_reference":  # neither; what it said is still there
+        return _without_semantic(_with_codes(sample, other_codes[:, :0], prompt_format), prompt_format)
     if ablation == "other_codes":
         return _with_codes(sample, other_codes, prompt_format)
     return sample

@@ -151,6 +151,7 @@ _ABLATED = {
     "codec": "the codec alone",
     "no_semantic": "without the semantic pathway",
     "no_codes": "without the reference's codes",
+    "no_reference": "without both",
     "other_codes": "with another voice's codes",
     "no_audio_ffn": "audio through the text FFN",
     "no_delay": "delay pattern not reverted",

@@ -53,6 +53,12 @@ def test_no_codes_is_a_reference_of_no_frames(prompt_format: PromptFormat) -> No
     assert same(ablated, packed(prompt_format, frames=0))
 
 
+def test_no_reference_leaves_nothing_to_hear_by_either_way(prompt_format: PromptFormat) -> None:
+    sample = packed(prompt_format)
+    ablated = ablate_sample(sample, "no_reference", sample.audio_ids_concat, prompt_format)
+    assert same(ablated, packed(prompt_format, frames=0, heard=False))
+
+
 def test_other_codes_are_as_if_packed_with_them(prompt_format: PromptFormat) -> None:
     sample = packed(prompt_format)
     ablated = ablate_sample(sample, "other_codes", sample.audio_ids_concat[:, :17], prompt_format)
