@@ -61,7 +61,7 @@ LATER = {
 }
 # An actor is built anew forty times (flow._RESTARTS), and each of these costs four.
 DEADLY = {"engine dies": ("quarantine", "quarantined"), "transcriber dies": ("quarantine", "quarantined")}
-DEADLY_EACH = 9
+DEADLY_EACH = 4
 UNSPEAKABLE = 7  # codes that the made-up codec cannot decode
 
 
