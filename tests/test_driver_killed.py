@@ -17,7 +17,7 @@ from pipeline import read_results
 from pipeline.commit import ShardLog
 from pipeline.storage import open_store
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[1]
 VOICES = ROOT / "manifests" / "voices"
 SETTINGS = [

@@ -56,7 +56,12 @@ def test_no_codes_is_a_reference_of_no_frames(prompt_format: PromptFormat) -> No
 def test_no_reference_leaves_nothing_to_hear_by_either_way(prompt_format: PromptFormat) -> None:
     sample = packed(prompt_format)
     ablated = ablate_sample(sample, "no_reference", sample.audio_ids_concat, prompt_format)
-    assert same(ablated, packed(prompt_format, frames=0, heard=False))
+    special = prompt_format.special
+    # the stream's begin and end and the delay, and no placeholder of anything that was heard
+    assert ablated.input_ids.count(special.audio_out) == 2
+    assert ablated.input_ids.count(special.delay) == K - 1
+    assert not {special.audio_bos, special.audio} & {*ablated.input_ids}
+    assert same(ablated, ablate_sample(packed(prompt_format, frames=0), "no_semantic", None, prompt_format))
 
 
 def test_other_codes_are_as_if_packed_with_them(prompt_format: PromptFormat) -> None:
