@@ -18,7 +18,6 @@ _RESULTS = pytest.StashKey[dict]()
 _LAST = HERE.parents[1] / ".cache" / "faults.json"
 # the faults of the reference's list that have their tests elsewhere
 ELSEWHERE = [
-    ("kill -9 of the driver in its plan, samples and results, under Ray", "tests/test_driver_killed.py"),
     ("an attempt dies, or a rival acts, at every step of a commit", "tests/test_commit.py"),
     ("eight speculative writers of the same shards", "tests/test_commit.py"),
     ("other settings, model, codec or devices on resume", "tests/test_run.py, tests/test_end_to_end.py"),

@@ -56,6 +56,11 @@ def one_ray():
         flow.stop_ray(cluster)
 
 
+@pytest.mark.case(
+    fault="a row takes all memory, and Ray ends its worker",
+    expect="it alone is quarantined, its neighbours are spoken",
+    holds="I1 I6",
+)
 def test_a_row_that_eats_memory_is_quarantined_and_its_neighbours_are_spoken(tmp_path, monkeypatch):
     manifest = tmp_path / "manifest.csv"
     with manifest.open("w", newline="") as file:

@@ -18,7 +18,7 @@ from pipeline.commit import ShardLog
 from pipeline.storage import open_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(900)]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 VOICES = ROOT / "manifests" / "voices"
 SETTINGS = [
     "output.shard_rows=2",
@@ -55,6 +55,11 @@ def rows(out: Path) -> list[dict[str, object]]:
     ).to_pylist()
 
 
+@pytest.mark.case(
+    fault="kill -9 of the driver in its plan, samples and results, under Ray",
+    expect="the same command ends it; as undisturbed",
+    holds="I1-I4",
+)
 def test_killed_three_times_then_the_same_as_undisturbed(tmp_path: Path) -> None:
     manifest, killed, undisturbed = tmp_path / "m.csv", tmp_path / "killed", tmp_path / "undisturbed"
     with manifest.open("w", newline="") as file:
