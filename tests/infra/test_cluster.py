@@ -118,7 +118,7 @@ def test_a_node_that_joins_gets_an_engine(cluster: ClusterHere, tmp_path: Path) 
     cluster.ask("add 5 0")
     out = tmp_path / "run"
     more = ("resources.engine_actors=1", "resources.engine_actors_max=2")
-    run = cluster.start(small_manifest(tmp_path, 80), out, *more)
+    run = cluster.start(small_manifest(tmp_path, 400), out, *more)
     wait_until(ShardLog(open_store(str(out))).committed_shards, run)
     at_first = len(cluster.nodes_of("MapWorker"))
     joined = cluster.ask("add 5 0")
@@ -126,4 +126,4 @@ def test_a_node_that_joins_gets_an_engine(cluster: ClusterHere, tmp_path: Path) 
     assert len(cluster.nodes_of("MapWorker")) == at_first + 1
     said, _ = run.communicate(timeout=900)
     assert run.returncode == 0, said
-    assert [row["row"] for row in read_results(str(out), ["row"]).to_pylist()] == list(range(1, 81))
+    assert [row["row"] for row in read_results(str(out), ["row"]).to_pylist()] == list(range(1, 401))
