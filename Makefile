@@ -20,7 +20,7 @@ test: check
 
 # kills, faulty stores, full disks: a quarter of an hour and more; the table is kept in infra/faults.md
 test-faults: setup
-	OMP_NUM_THREADS=1 $(RUN) pytest tests -m faults --faults-table infra/faults.md
+	OMP_NUM_THREADS=1 $(RUN) pytest tests/faults tests/infra tests/jobs/test_nightly.py -m faults --faults-table infra/faults.md
 
 check: setup
 	$(RUN) ruff check .

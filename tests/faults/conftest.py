@@ -81,7 +81,7 @@ def _table(results):
         fault = r["fault"] + (f": {r['kind']}" if r["kind"] else "")
         cells = (fault, r["expect"], r["holds"], r["result"], r["seconds"], r["day"], f"`{r['test']}`")
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", "Faults whose tests stand elsewhere and run in every test run:", ""]
+    lines += ["", "Faults whose tests stand elsewhere, all of which run in every test run:", ""]
     lines += [f"- {fault}: `{where}`" for fault, where in ELSEWHERE]
     return "\n".join(lines) + "\n"
 

@@ -95,6 +95,11 @@ def wait_until(condition: Callable[[], object], run: subprocess.Popen[str]) -> N
         time.sleep(0.1)
 
 
+@pytest.mark.case(
+    fault="one of a cluster's three nodes ends midway",
+    expect="its actors are built elsewhere; no committed shard is done again",
+    holds="I1 I2 I5",
+)
 def test_a_node_that_dies_costs_no_row(cluster: ClusterHere, tmp_path: Path) -> None:
     nodes = {cluster.ask("add 3 0") for _ in range(2)}
     out = tmp_path / "run"
@@ -114,6 +119,9 @@ def test_a_node_that_dies_costs_no_row(cluster: ClusterHere, tmp_path: Path) -> 
     assert {shard: after[shard] for shard in before} == before, "a committed shard was done again"
 
 
+@pytest.mark.case(
+    fault="none; a node joins midway", expect="it gets an engine; the run ends whole", holds="I1 I5"
+)
 def test_a_node_that_joins_gets_an_engine(cluster: ClusterHere, tmp_path: Path) -> None:
     cluster.ask("add 5 0")
     out = tmp_path / "run"
