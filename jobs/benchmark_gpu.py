@@ -1,6 +1,6 @@
 """The engine on one GPU at the size of the released model: where the time goes, within ten minutes.
 
-    python -m jobs.benchmark_gpu [--size full] [--slots 256] [--rows 1024] > infra/benchmarks/gpu-DATE.jsonl
+    python -m jobs.benchmark_gpu [--size full] [--slots 256] [--rows 1024] [--parts step codec]
 
 Weights are random, lengths forced: this times the engine and says nothing about speech. One JSON line per
 case; the first names the machine. `--size small --slots 8 --rows 32` rehearses it on a CPU.
@@ -37,6 +37,7 @@ from pipeline.engine.weights import borrow_weights
 from pipeline.records import GeneratedCodes
 
 LENGTHS = (100, 150, 200, 250, 300, 400)  # frames: 4 to 16 s
+PARTS = ("attention", "step", "engine", "transformers", "determinism", "codec")
 CONTEXTS = (300, 475, 900)  # positions that a step looks back on
 
 
@@ -47,7 +48,11 @@ def main() -> None:
     parser.add_argument("--size", default="full")
     parser.add_argument("--slots", type=int, default=256)
     parser.add_argument("--rows", type=int, default=1024)
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS)
+    )
     options = parser.parse_args()
+    parts = frozenset(options.parts)
     torch.set_num_threads(1)  # of the host; a rehearsal on a busy CPU would only wait for itself
     checkpoint = open_checkpoint(options.size)
     report(
@@ -60,14 +65,19 @@ def main() -> None:
         parameters=sum(p.numel() for p in checkpoint.model.parameters()),
     )
     with torch.inference_mode():
-        bandwidth = ceilings(checkpoint, options.slots)
-        attention(checkpoint, options.slots)
-        steps(checkpoint, options.slots, bandwidth)
+        if "attention" in parts:
+            attention(checkpoint, options.slots)
+        if "step" in parts:
+            steps(checkpoint, options.slots, ceilings(checkpoint, options.slots))
     items = workload(checkpoint, options.rows, 8, LENGTHS)
-    static(checkpoint, items, options.slots)
-    end_to_end(checkpoint, items, options.slots)
-    determinism(checkpoint, items[:64], options.slots)
-    codec_speed(checkpoint)
+    if "engine" in parts:
+        end_to_end(checkpoint, items, options.slots)
+    if "transformers" in parts:
+        static(checkpoint, items, options.slots)
+    if "determinism" in parts:
+        determinism(checkpoint, items[:64], options.slots)
+    if "codec" in parts:
+        codec_speed(checkpoint)
 
 
 def timed(work: Callable[[], object], repeats: int = 10) -> float:

@@ -15,6 +15,14 @@ settings.register_profile("unhurried", deadline=None)  # no test depends on a cl
 settings.load_profile("unhurried")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """A moto server for the whole session, and the environment that leads every client to it."""

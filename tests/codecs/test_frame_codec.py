@@ -164,3 +164,22 @@ def test_quantizer_dropout_never_drops_the_first_codebook():
     distance = (partial - z_q).abs().amax((2, 3))
     assert (distance.min(0).values < 1e-5).all()
     assert set(distance.argmin(0).tolist()) == {0, 1, 2}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("spec", ["mini", "standin"])
+def test_a_gpu_says_what_a_cpu_says(spec):
+    on_cpu, on_gpu = load_codec(spec), load_codec(spec, device="cuda")
+    draw = np.random.default_rng(0)
+    info = on_cpu.info
+    codes = [
+        draw.integers(0, info.codebook_size, (info.num_codebooks, frames)).astype(np.uint16)
+        for frames in (7, 40, 41, 90, 90, 3)
+    ]
+    expected = on_cpu.decode(codes)
+    for one, wanted, alone in zip(on_gpu.decode(codes), expected, codes, strict=True):
+        loudest = np.abs(wanted.samples).max()
+        np.testing.assert_allclose(one.samples, wanted.samples, atol=2e-3 * loudest)
+        np.testing.assert_allclose(one.samples, on_gpu.decode([alone])[0].samples, atol=2e-3 * loudest)
+    for found, wanted in zip(on_gpu.encode(expected), on_cpu.encode(expected), strict=True):
+        assert (found == wanted).mean() > 0.98  # argmins, some of them close

@@ -117,3 +117,12 @@ def test_silence_is_unscored(encoder, samples):
 def test_id_is_folder_name_and_content_hash(encoder, wavlm_folder):
     assert encoder.id == speaker_encoder_id(str(wavlm_folder))
     assert encoder.id.startswith("tiny-wavlm@")
+
+
+@pytest.mark.gpu
+def test_a_gpu_hears_what_a_cpu_hears(wavlm_folder, layer_norm_wavlm_folder, tone):
+    clips = [tone(0.5 + 0.1 * i, 200.0 + 60.0 * i) for i in range(9)]
+    for folder in (str(wavlm_folder), str(layer_norm_wavlm_folder)):
+        on_cpu = WavLMEncoder(folder).embed(clips)
+        for one, other in zip(WavLMEncoder(folder, device="cuda").embed(clips), on_cpu, strict=True):
+            assert cosine(one.vector, other.vector) > 1 - 1e-5

@@ -103,13 +103,16 @@ def test_text_does_not_depend_on_batch_mates(transcriber, tone):
     assert together == alone
 
 
-def test_a_batch_is_its_clips_one_at_a_time(transcriber, whisper_folder, tone):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_batch_is_its_clips_one_at_a_time(whisper_folder, tone, device):
     clips = [tone(0.4 + 0.09 * i, 200.0 + 70.0 * i) for i in range(7)]
     clips.insert(2, tone(2.7, 330.0))  # long form
     clips.insert(5, Waveform(np.zeros(16_000, np.float32), 16_000))
     languages = ["en", "ar", "en", "fr", "ar", "en", "ar", "en", "en"]
-    alone = transcriber.transcribe(clips, languages)
-    together = WhisperTranscriber(str(whisper_folder), batch_clips=4).transcribe(clips, languages)
+    alone, together = (
+        WhisperTranscriber(str(whisper_folder), device=device, batch_clips=n).transcribe(clips, languages)
+        for n in (1, 4)
+    )
     assert len({one.text for one in alone}) > 5
     for one, other in zip(alone, together, strict=True):
         assert (one.text, one.unscored_reason, one.language) == (

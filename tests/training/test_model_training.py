@@ -59,14 +59,15 @@ def weights_of(run: ModelRun, trainee):
     return loss_weights(trainee.module, guided=run.guided or run.init is None)
 
 
-def test_what_was_learned_by_heart_is_said_again(tmp_path: Path) -> None:
-    run = new_run(tmp_path)
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_what_was_learned_by_heart_is_said_again(tmp_path: Path, device: str) -> None:
+    run = replace(new_run(tmp_path), device=device)
     samples = samples_in(run.samples, mini_format(tmp_path / "format", K))
     trained(run, SETTINGS)
     last = read_log(run.folder / "log.jsonl")[-1]
     assert max(last["valid_audio_0"], last["valid_audio_1"], last["valid_text"]) < 0.1
     assert export_run(run, tmp_path / "out") == SETTINGS.steps
-    checkpoint = load_checkpoint(str(tmp_path / "out"))
+    checkpoint = load_checkpoint(str(tmp_path / "out"), device=device)
     assert checkpoint.semantic is not None
     assert checkpoint.model.text_lm_head is None
     asked = [without_labels(sample, checkpoint.prompt_format) for sample in samples]

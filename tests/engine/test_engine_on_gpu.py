@@ -1,0 +1,100 @@
+"""What must hold on a GPU, with voicemill-mini: `pytest -m gpu`, skipped where there is none."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.audio import decode_audio, resample, to_int16
+from pipeline.codecs import load_codec
+from pipeline.engine.attention import FlashAttention, choose_attention
+from pipeline.engine.base import GenerationItem, Sampling
+from pipeline.engine.checkpoint import load_checkpoint
+from pipeline.engine.continuous_engine import ContinuousEngine
+from pipeline.engine.device import is_device_fault
+from pipeline.engine.transformers_engine import TransformersEngine
+from pipeline.errors import ConfigError
+from pipeline.records import SpeakerPrompt, SynthesisRequest
+
+pytestmark = pytest.mark.gpu
+VOICES = Path(__file__).parents[2] / "manifests" / "voices"
+GREEDY = Sampling(temperature=0.0)
+TEXTS = (
+    "The garden is quiet after the rain.",
+    "No.",
+    "He walked along the river until the lights of the town were out of sight.",
+    "Bring the boxes to the station.",
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint_on():
+    return cache(lambda device, dtype: load_checkpoint("mini", device=device, dtype=dtype, max_positions=640))
+
+
+@pytest.fixture(scope="module")
+def items(checkpoint_on):
+    """24 rows of four voices, encoded on the CPU, so that the prompts are the same everywhere."""
+    codec, prompt_format = load_codec("mini"), checkpoint_on("cpu", torch.float32).prompt_format
+    prompts = []
+    for name in ("slt-1", "awb-1", "rms-1", "slt-high-1"):
+        clip = decode_audio((VOICES / f"{name}.flac").read_bytes())
+        codes = codec.encode([resample(clip, codec.sample_rate)])[0]
+        waveform = to_int16(resample(clip, 16_000).samples)
+        prompts.append(SpeakerPrompt(name, "", codes, waveform, clip.duration_s, None))
+    made = []
+    for i in range(24):
+        request = SynthesisRequest(i, f"u{i}", "voice.flac", None, TEXTS[i % len(TEXTS)], "en", i)
+        sample = prompt_format.pack(request, prompts[i // 3 % 4], max_new_frames=40 + 7 * i)
+        made.append(GenerationItem(f"u{i}", sample, seed=i))
+    return made
+
+
+def codes_of(engine, items):
+    return {row.utterance_id: (row.codes.tolist(), row.finish_reason) for row in engine.generate(items)}
+
+
+def test_greedy_codes_are_those_of_transformers(checkpoint_on, items):
+    """In float32, where two ways to sum agree to a margin that hardly any pair of likeliest tokens is within."""
+    checkpoint = checkpoint_on("cuda", torch.float32)
+    expected = codes_of(TransformersEngine(checkpoint, GREEDY, batch_size=1), items[:12])
+    assert codes_of(ContinuousEngine(checkpoint, GREEDY, num_slots=8), items[:12]) == expected
+
+
+def test_greedy_codes_are_those_of_a_cpu(checkpoint_on, items):
+    on_cpu = codes_of(ContinuousEngine(checkpoint_on("cpu", torch.float32), GREEDY, num_slots=8), items[:6])
+    on_gpu = codes_of(ContinuousEngine(checkpoint_on("cuda", torch.float32), GREEDY, num_slots=8), items[:6])
+    assert on_gpu == on_cpu
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_mates_and_order_change_nothing(checkpoint_on, items, dtype):
+    checkpoint = checkpoint_on("cuda", dtype)
+    expected = codes_of(ContinuousEngine(checkpoint, num_slots=8), items)
+    assert len({str(row) for row in expected.values()}) == len(items)
+    engine = ContinuousEngine(checkpoint, num_slots=8)
+    assert codes_of(engine, items[::-1]) == expected
+    for some in (items[::3], items[:1], items[5:9]):
+        assert codes_of(engine, some) == {item.utterance_id: expected[item.utterance_id] for item in some}
+
+
+def test_half_precision_reads_with_flash_attention():
+    assert isinstance(choose_attention(torch.device("cuda"), torch.bfloat16, (24, 8, 128)), FlashAttention)
+
+
+def test_slots_fill_the_card_and_too_many_are_refused(checkpoint_on):
+    checkpoint = checkpoint_on("cuda", torch.bfloat16)
+    engine = ContinuousEngine(checkpoint)
+    assert engine.num_slots == 512  # a model of 20 MB: more would fit, and win nothing
+    with pytest.raises(ConfigError, match=r"set model\.slots=\d+$"):
+        ContinuousEngine(checkpoint, num_slots=10_000_000)
+
+
+def test_a_full_card_is_a_device_fault():
+    free, _ = torch.cuda.mem_get_info()
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        torch.empty(2 * free, dtype=torch.int8, device="cuda")
+    assert is_device_fault(caught.value)
