@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*")
     given = parser.parse_args()
     checkpoint, out = given.folder / f"random-{given.size}", given.folder / "run"
+    settings = [*SETTINGS, f"model.checkpoint={checkpoint}", *given.settings]
     began = time.time()
     if not checkpoint.is_dir():
         write_checkpoint(checkpoint, given.size)
@@ -50,8 +51,7 @@ def main() -> None:
     with (given.folder / "gpu.csv").open("w") as file:
         meter = start_meter(file)
         subprocess.run(
-            [sys.executable, "-m", "jobs.clone_voices", str(manifest), str(out), *SETTINGS]
-            + [f"model.checkpoint={checkpoint}", *given.settings],
+            [sys.executable, "-m", "jobs.clone_voices", manifest, out, *settings],
             cwd=ROOT,
             check=True,
             stdout=sys.stderr,
