@@ -1,9 +1,10 @@
 """Build voicemill-mini from nothing: corpus, codec, samples, model, figures, release. Needs flite.
 
-python -m jobs.build_mini WORK OUT [--device cuda] [--from STEP]
+python -m jobs.build_mini WORK OUT [--device cuda] [--from STEP] [--rehearse]
 
 Everything between is in WORK, and every step goes on where it stopped: the same command resumes. On two
 CPU cores it takes a day, on a large GPU less than an hour but for the corpus, which is CPU work anyway.
+--rehearse runs every step on next to nothing, in some ten minutes: what it makes cannot speak.
 """
 
 from __future__ import annotations
@@ -12,46 +13,72 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 
 CODEBOOKS = 6
-CORPUS_ROUNDS = 5
-CODEC_STEPS, CODEC_DECAY = 20_000, 2_000
-MODEL_STEPS, MODEL_DECAY = 30_000, 6_000
-LEARNING_RATE = 2e-3
 DROP_CODES = 0.35  # or the codes alone carry the voice, and the semantic pathway learns nothing
 ABLATIONS = ("no_semantic", "no_codes", "no_reference", "other_codes", "no_audio_ffn", "no_delay")
 MEASURING = ("teacher", "quality", "ablations")  # they print a JSON line for each figure
-SENTENCES, MANIFEST, ROWS = "manifests/held_out_sentences.txt", "manifests/held_out.csv", 200
+SENTENCES, MANIFEST = "manifests/held_out_sentences.txt", "manifests/held_out.csv"
 
 
-def steps(work: Path, out: Path, device: str) -> dict[str, list[str]]:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much of everything. Steps are (all, of them with a falling rate)."""
+
+    corpus: tuple[str, ...]
+    codec: tuple[int, int]
+    decoder: tuple[int, int]  # more for the codec's decoder alone: the codes stay
+    model: tuple[int, int]
+    rows: int
+    best_of: int
+
+
+FULL = Effort(("--rounds", "5"), (20_000, 2_000), (4_000, 2_000), (30_000, 6_000), rows=200, best_of=4)
+REHEARSAL = Effort(
+    ("--rounds", "1", "--speakers", "4", "--held-out", "2", "--per-shard", "24"),
+    *((20, 10), (10, 5), (20, 10)),
+    rows=8,
+    best_of=2,
+)
+
+
+def steps(work: Path, out: Path, device: str, effort: Effort) -> dict[str, list[str]]:
     """The commands by name, in order: modules and their arguments."""
-    corpus, samples, codec, model = (str(work / name) for name in ("corpus", "samples", "codec", "model"))
-    codes = f"{codec}/final"
+    corpus, samples, model = (str(work / name) for name in ("corpus", "samples", "model"))
+    codes, codec = str(work / "codec" / "final"), str(work / "decoder" / "final")
     on = ["--device", device]
-    evaluate = ["jobs.evaluate_mini", f"{model}/final", MANIFEST, "--codec", codes]
-    evaluate += ["--rows", str(ROWS), *on]
+    evaluate = ["jobs.evaluate_mini", f"{model}/final", MANIFEST, "--codec", codec]
+    evaluate += ["--rows", str(effort.rows), *on]
+
+    def until(all_steps: int, falling: int) -> list[str]:
+        return ["--steps", str(all_steps), "--decay-steps", str(falling)]
+
     return {
-        "corpus": ["jobs.synthesize_corpus", corpus, "--rounds", str(CORPUS_ROUNDS)],
+        "corpus": ["jobs.synthesize_corpus", corpus, *effort.corpus],
         "codec": [
-            *("jobs.train_codec", corpus, codec, "--steps", str(CODEC_STEPS)),
-            *("--decay-steps", str(CODEC_DECAY), "--codebooks", str(CODEBOOKS), "--export", codes, *on),
+            *("jobs.train_codec", corpus, str(work / "codec"), *until(*effort.codec)),
+            *("--codebooks", str(CODEBOOKS), "--export", codes, *on),
+        ],
+        "decoder": [
+            *("jobs.train_codec", corpus, str(work / "decoder"), "--decoder-of", codes),
+            *until(*effort.decoder),
+            *("--learning-rate", "5e-4", "--export", codec, *on),
         ],
         "samples": ["jobs.pack_corpus", corpus, codes, samples],
         "model": [
             *("jobs.train_model", samples, model, "--codebooks", str(CODEBOOKS)),
-            *("--steps", str(MODEL_STEPS), "--decay-steps", str(MODEL_DECAY)),
-            *("--learning-rate", str(LEARNING_RATE), "--drop-codes", str(DROP_CODES)),
-            *("--export", f"{model}/final", *on),
+            *until(*effort.model),
+            *("--learning-rate", "2e-3", "--drop-codes", str(DROP_CODES), "--export", f"{model}/final", *on),
         ],
-        "teacher": ["jobs.held_out_set", SENTENCES, MANIFEST, "--codec", codes],
-        "quality": [*evaluate, "--best-of", "4"],
+        "teacher": ["jobs.held_out_set", SENTENCES, MANIFEST, "--codec", codec, "--rows", str(effort.rows)],
+        "quality": [*evaluate, "--best-of", str(effort.best_of)],
         "ablations": [*evaluate, "--ablation", *ABLATIONS],
         "release": [
-            *("jobs.release_mini", f"{model}/final", codes, str(out)),
+            *("jobs.release_mini", f"{model}/final", codec, str(out)),
             *("--figures", str(work / "figures.json"), "--recipe", str(work / "recipe.json")),
         ],
     }
@@ -63,8 +90,9 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--from", dest="first", help="leave out the steps before this one")
+    parser.add_argument("--rehearse", action="store_true", help="next to nothing of everything")
     given = parser.parse_args()
-    commands = steps(given.work, given.out, given.device)
+    commands = steps(given.work, given.out, given.device, REHEARSAL if given.rehearse else FULL)
     if given.first is not None and given.first not in commands:
         raise ConfigError(f"--from {given.first}: the steps are {', '.join(commands)}")
     given.work.mkdir(parents=True, exist_ok=True)

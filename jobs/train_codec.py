@@ -20,7 +20,8 @@ from torch import nn
 
 from pipeline.codecs.dac_codec import new_dac, save_dac
 from pipeline.codecs.frame_codec import load_frame_network, save_frame_codec
-from pipeline.codecs.frame_network import FrameCodec, FrameCodecConfig
+from pipeline.codecs.frame_config import FrameCodecConfig
+from pipeline.codecs.frame_network import FrameCodec
 from pipeline.storage import open_store
 from pipeline.training.clips import Clips, Crops, build_clips, open_clips
 from pipeline.training.codec_training import (

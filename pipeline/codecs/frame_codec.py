@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.codecs.base import CodecInfo, TorchCodec
+from pipeline.codecs.frame_config import FrameCodecConfig
 from pipeline.engine.model_files import read_config
 from pipeline.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from pipeline.codecs.frame_network import FrameCodec, FrameCodecConfig
+    from pipeline.codecs.frame_network import FrameCodec
 
 FRAME_TYPE = "frame"
 _NOT_NETWORK = ("codec_type", "voicemill_name")
@@ -93,8 +94,6 @@ def _is_beyond(key: str, num_codebooks: int) -> bool:
 
 
 def _network_config(folder: Path, codec_id: str) -> FrameCodecConfig:
-    from pipeline.codecs.frame_network import FrameCodecConfig
-
     config: dict[str, Any] = {
         # JSON has no tuples
         key: tuple(value) if isinstance(value, list) else value

@@ -7,39 +7,13 @@ each frame's magnitudes and phases, as in Vocos (Siuzdak 2023, arXiv:2306.00814)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.nn import functional
 from torchaudio.functional import melscale_fbanks
 
+from pipeline.codecs.frame_config import FrameCodecConfig
 from pipeline.codecs.residual_quantizer import Quantized, ResidualQuantizer
-
-
-@dataclass(frozen=True, slots=True)
-class FrameCodecConfig:
-    """Sizes of the network. Blocks: (at 100 Hz, at the code rate) for either side."""
-
-    sample_rate: int = 24_000
-    mel_hop: int = 240
-    stride: int = 4  # mel frames per code frame
-    n_fft: int = 1024
-    n_mels: int = 100
-    encoder_dim: int = 128
-    encoder_blocks: tuple[int, int] = (2, 3)
-    latent_dim: int = 320
-    decoder_dim: int = 256
-    decoder_blocks: tuple[int, int] = (4, 2)
-    expansion: int = 3
-    n_codebooks: int = 8
-    codebook_size: int = 1024
-    codebook_dim: int = 8
-    quantizer_dropout: float = 0.5
-
-    @property
-    def hop_length(self) -> int:
-        return self.mel_hop * self.stride
 
 
 class ConvNeXtBlock(nn.Module):

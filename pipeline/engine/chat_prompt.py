@@ -22,6 +22,7 @@ from pipeline.engine.delay_pattern import build_delay_pattern
 from pipeline.engine.dialogue import one_turn_a_line
 from pipeline.engine.frame_budget import WHISPER_POOLING, num_semantic_frames
 from pipeline.engine.model_files import locate, read_config
+from pipeline.engine.prompt_config import PromptConfig
 from pipeline.engine.special_tokens import SpecialIds, contains_special_token, encode_user_text, special_ids
 from pipeline.engine.voices import Recorded, SceneBlock, listed_in_scene, scene_block, voices_of
 from pipeline.errors import CheckpointError, RowError
@@ -98,15 +99,8 @@ class PromptFormat:
         max_positions: int | None = None,
     ) -> PromptFormat:
         from tokenizers import Tokenizer
-        from transformers import HiggsAudioV2Config
 
-        raw = read_config(folder)
-        if raw.get("model_type") != "higgs_audio_v2":
-            raise CheckpointError(
-                f"{checkpoint_id}: model_type is {raw.get('model_type')!r}, not 'higgs_audio_v2': original "
-                "checkpoints must be converted to transformers' format first"
-            )
-        config = HiggsAudioV2Config.from_dict(raw)
+        config = PromptConfig.from_json(read_config(folder), checkpoint_id)
         tokenizer_file = folder / "tokenizer.json"
         if not tokenizer_file.is_file():
             raise CheckpointError(f"{checkpoint_id}: no tokenizer.json beside config.json")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.engine.prompt_config import PromptConfig
 from pipeline.errors import CheckpointError, RowError
 
 # Marks of sound events, as `<SE>[Laughter]</SE>`, are special tokens that users may write.
@@ -52,8 +53,8 @@ _NAMES = {
 }
 
 
-def special_ids(tokenizer: Any, config: Any, checkpoint_id: str) -> SpecialIds:
-    """Ids by a tokenizer and a HiggsAudioV2Config. Raises CheckpointError where the two disagree."""
+def special_ids(tokenizer: Any, config: PromptConfig, checkpoint_id: str) -> SpecialIds:
+    """Ids by a tokenizer and a config. Raises CheckpointError where the two disagree."""
     ids = {field: tokenizer.token_to_id(name) for field, name in _NAMES.items()}
     for field, token_id in ids.items():
         if token_id is None:

@@ -12,7 +12,8 @@ from torch import nn
 from pipeline.audio import Waveform
 from pipeline.codecs import codec_info, load_codec
 from pipeline.codecs.frame_codec import save_frame_codec
-from pipeline.codecs.frame_network import FrameCodec, FrameCodecConfig, InverseStft, LogMel
+from pipeline.codecs.frame_config import FrameCodecConfig
+from pipeline.codecs.frame_network import FrameCodec, InverseStft, LogMel
 from pipeline.codecs.residual_quantizer import ResidualQuantizer
 from pipeline.errors import CheckpointError
 

@@ -27,11 +27,16 @@ def test_one_voice_is_nearer_to_itself_than_to_another(encoder, voices):
 def test_is_resemblyzers_own_embedding(encoder, voices):
     from resemblyzer import VoiceEncoder, preprocess_wav
 
-    waveform, _ = voices["awb-1.flac"]
-    expected = VoiceEncoder("cpu", verbose=False).embed_utterance(preprocess_wav(waveform.samples))
-    (embedding,) = encoder.embed([waveform])
-    assert embedding.vector.dtype == np.float32
-    np.testing.assert_allclose(embedding.vector, expected, atol=1e-6)
+    theirs = VoiceEncoder("cpu", verbose=False)
+    whole = [waveform for waveform, _ in voices.values()]
+    clips = [
+        *whole,
+        *(Waveform(w.samples[: int(s * 16_000)], 16_000) for w in whole for s in (0.5, 1.7, 2.9)),
+    ]
+    for clip, embedding in zip(clips, encoder.embed(clips), strict=True):
+        expected = theirs.embed_utterance(preprocess_wav(clip.samples))
+        assert embedding.vector.dtype == np.float32
+        np.testing.assert_allclose(embedding.vector, expected, atol=1e-5)
 
 
 def test_does_not_depend_on_batch_mates(encoder, voices):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pipeline.audio import Waveform
-from pipeline.codecs.frame_network import FrameCodec, FrameCodecConfig
+from pipeline.codecs.frame_config import FrameCodecConfig
+from pipeline.codecs.frame_network import FrameCodec
 from pipeline.evaluators import SpeakerEmbedding, Transcript
 from pipeline.training.clips import Crops
 from pipeline.training.codec_evaluation import listen

@@ -12,7 +12,8 @@ from jobs.pack_corpus import PackShard
 from pipeline.audio import Waveform, decode_audio, encode_flac, from_int16, resample
 from pipeline.codecs import load_codec
 from pipeline.codecs.frame_codec import save_frame_codec
-from pipeline.codecs.frame_network import FrameCodec, FrameCodecConfig
+from pipeline.codecs.frame_config import FrameCodecConfig
+from pipeline.codecs.frame_network import FrameCodec
 from pipeline.commit import parquet_bytes
 from pipeline.records import to_table
 from pipeline.stages.pack_sample import sample_of
