@@ -43,7 +43,7 @@ def dub(
         return report
     say(console, f"cues put on the track: {sum(1 for each in placements if each.placed)}")
     with Lease(project.store, take_over=take_over, say=partial(say, console)):
-        return assemble(project, placements)
+        return assemble(project, placements, partial(say, console))
 
 
 def speak(

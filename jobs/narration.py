@@ -160,7 +160,7 @@ def _assembled(narration: Narration, console: Console, *, take_over: bool) -> Re
         heard = heard_of(narration)
         there = sum(each.take is not None for each in heard)
         say(console, f"segments put together: {there} of {len(heard)}")
-        return assemble(narration, heard)
+        return assemble(narration, heard, partial(say, console))
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ from pipeline.dubbing.takes import read_sound
 from pipeline.programme.flac import put_flac
 from pipeline.programme.media import Channels, sound_blocks
 from pipeline.programme.subtitles import FORMATS, Cue, subtitles_bytes
+from pipeline.programme.telling import Say, silent, telling
 from pipeline.programme.timeline import Clip, Samples, faded, sample_at, track_blocks
 from pipeline.run import read_run
 from pipeline.storage import Store
@@ -34,22 +35,26 @@ _WRITTEN = re.compile(
 _CUT_FADE_S = 0.03
 
 
-def assemble(project: Project, placements: Sequence[Placement]) -> dict[str, Any]:
+def assemble(project: Project, placements: Sequence[Placement], say: Say = silent) -> dict[str, Any]:
     """Writes what is handed on, the JSON report last, and returns that."""
     store, rate = project.store, project.sample_rate
     store.delete(REPORT)
     on_track = [each for each in placements if each.placed]
     _write_clips(project, on_track)
-    put_flac(store, TRACK, _track(project, on_track), rate)
+
+    def walk(blocks: Iterator[Samples], key: str) -> Iterator[Samples]:
+        return telling(blocks, key, project.length / rate / 60, rate, say)
+
+    put_flac(store, TRACK, walk(_track(project, on_track), TRACK), rate)
     stems = stems_of([each.line.cue for each in placements])
     for speaker, key in stems.items():
         of = [each for each in on_track if each.speaker == speaker]
-        put_flac(store, key, _track(project, of), rate)
+        put_flac(store, key, walk(_track(project, of), key), rate)
     files = {"track": TRACK, "subtitles": f"subtitles.{subtitle_format(project.options)}"}
     store.put(files["subtitles"], _subtitles(project, placements))
     if project.options.bed is not None:
         files["mix"] = MIX
-        put_flac(store, MIX, _mix(project, on_track, project.options.bed), rate, channels=2)
+        put_flac(store, MIX, walk(_mix(project, on_track, project.options.bed), MIX), rate, channels=2)
     if (original := project.options.original) is not None and project.options.video:
         suffix = muxed_suffix(original)
         files["video"] = f"dubbed.{suffix}"

@@ -14,6 +14,7 @@ from pipeline.narration.rounds import Narration
 from pipeline.narration.takes import Heard, keep_sounds
 from pipeline.narration.writing import file_stem, write_sound
 from pipeline.programme.subtitles import subtitles_bytes
+from pipeline.programme.telling import Say, silent
 from pipeline.storage import Store
 
 REPORT = "report.json"
@@ -21,7 +22,7 @@ _EARLIER = "replaced.json"  # while a programme is written: the files of the one
 _VERSION = 1  # of what is made of the same takes
 
 
-def assemble(narration: Narration, heard: Sequence[Heard]) -> Report:
+def assemble(narration: Narration, heard: Sequence[Heard], say: Say = silent) -> Report:
     """What is whole already is left as it is. With segments missing, and where the job says `stop`, only the
     report is written. Raises ConfigError, StorageError."""
     store, options = narration.store, narration.options
@@ -39,7 +40,7 @@ def assemble(narration: Narration, heard: Sequence[Heard]) -> Report:
     store.delete(REPORT)
     with tempfile.TemporaryDirectory(prefix="voicemill-") as folder:
         keep_sounds(narration, heard, Path(folder))
-        loudness, files = write_sound(narration, placed, rate, Path(folder))
+        loudness, files = write_sound(narration, placed, rate, Path(folder), say)
     for format in options.subtitles:
         files.append(f"{file_stem(narration)}.{format}")
         store.put(files[-1], subtitles_bytes(cues_of(placed, rate), format))

@@ -19,24 +19,30 @@ from pipeline.narration.rounds import Narration
 from pipeline.narration.takes import sound_key
 from pipeline.programme.encode import ENCODINGS, ProgrammeWriter
 from pipeline.programme.loudness import Level, Loudness, LoudnessMeter, level_for
+from pipeline.programme.telling import Say, telling
 from pipeline.programme.timeline import BLOCK, Samples, faded
 
 _MAX_NAME = 60
 
 
 def write_sound(
-    narration: Narration, placed: Sequence[Placed], rate: int, scratch: Path
+    narration: Narration, placed: Sequence[Placed], rate: int, scratch: Path, say: Say
 ) -> tuple[dict[str, Any], list[str]]:
     """The programme in each format, and the chapters where a format holds no marks that players show.
 
     The folder `scratch` holds the takes (`keep_sounds`) and, until they are stored, the files. Returns an
     account of the loudness, measured on what was written, and the keys of the files.
     """
-    level = level_for(lambda: _programme(placed, rate, scratch), rate, narration.options.lufs)
+    minutes = sum(each.length + each.pause for each in placed) / rate / 60
+
+    def walk(doing: str) -> Iterator[Samples]:
+        return telling(_programme(placed, rate, scratch), doing, minutes, rate, say)
+
+    level = level_for(lambda: walk("loudness"), rate, narration.options.lufs)
     bounds = chapter_bounds(placed)
     meter = LoudnessMeter(rate)
     with _Files(narration, placed, rate, scratch / "made") as files:
-        blocks = level.apply(_programme(placed, rate, scratch), rate)
+        blocks = level.apply(walk("written"), rate)
         for index, block in parted_at(blocks, [end for _, end in bounds.values()]):
             meter.hear(block)
             files.write([*bounds][index], block)
