@@ -56,7 +56,8 @@ _RESTARTS = 40  # of a worker: ten rows that end their process, each after four 
 class Cluster:
     cpus: int
     gpus: int
-    ours: bool  # started here, so ended here
+    ours: bool  # connected to here, so left here
+    private: bool = True  # a Ray of this machine alone, which no node will join
 
     @property
     def is_small(self) -> bool:
@@ -69,10 +70,10 @@ class Cluster:
 
 def start_ray(resources: ResourceConfig) -> Cluster:
     """Connects to the cluster of `RAY_ADDRESS`, or starts a private Ray that only this machine can reach."""
-    ours = not ray.is_initialized()
+    ours, elsewhere = not ray.is_initialized(), "RAY_ADDRESS" in os.environ
     if ours:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if "RAY_ADDRESS" in os.environ:
+        if elsewhere:
             with _our_sigterm():
                 ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
         else:
@@ -86,7 +87,8 @@ def start_ray(resources: ResourceConfig) -> Cluster:
                 )
     _set_context()
     total = ray.cluster_resources()
-    return Cluster(cpus=max(1, int(total.get("CPU", 1))), gpus=int(total.get("GPU", 0)), ours=ours)
+    cpus, gpus = (int(total.get(name, 0)) for name in ("CPU", "GPU"))
+    return Cluster(max(1, cpus), gpus, ours, private=ours and not elsewhere)
 
 
 @contextmanager
@@ -212,7 +214,7 @@ def speak(work: Work) -> Iterator[Row]:
 def _most_engines(work: Work) -> int | None:
     """See `Stage.most`. To a cluster that others run, nodes may come while we work."""
     resources, cluster = work.run.config.resources, work.cluster
-    grows = cluster.gpus > 0 and not cluster.ours and not resources.engine_actors
+    grows = cluster.gpus > 0 and not cluster.private and not resources.engine_actors
     return resources.engine_actors_max or (None if grows else 0)
 
 

@@ -240,7 +240,7 @@ def test_the_token_of_a_private_ray_is_in_no_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "ours", "settings", "sizes"),
+    ("gpus", "private", "settings", "sizes"),
     [
         (0, True, (), (1, 1)),
         (2, True, (), (2, 2)),  # a private Ray has no nodes to come
@@ -251,10 +251,10 @@ def test_the_token_of_a_private_ray_is_in_no_file() -> None:
         (0, False, ("engine_actors_max=3",), (1, 3)),
     ],
 )
-def test_engines_follow_the_gpus_of_a_cluster_that_grows(gpus, ours, settings, sizes) -> None:
+def test_engines_follow_the_gpus_of_a_cluster_that_grows(gpus, private, settings, sizes) -> None:
     config = load_config(None, [f"resources.{setting}" for setting in settings])
     work = SimpleNamespace(
-        cluster=flow.Cluster(cpus=16, gpus=gpus, ours=ours), run=SimpleNamespace(config=config)
+        cluster=flow.Cluster(16, gpus, ours=True, private=private), run=SimpleNamespace(config=config)
     )
     pool = config.resources.engine_actors or max(1, gpus)
     stage = flow.Stage(Pass, (), pool=pool, most=flow._most_engines(work))

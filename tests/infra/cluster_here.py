@@ -23,29 +23,36 @@ _STORE_BYTES = 200 * 2**20
 
 
 def main() -> None:
+    # what Ray says on stdout must not pass for an answer
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(text: str) -> None:
+        print(text, file=answers, flush=True)
+
     # the head has no work of its own, as in infra/
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": _STORE_BYTES}
     )
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
     nodes = {}
-    print(cluster.address, flush=True)
+    answer(cluster.address)
     for line in sys.stdin:
         word, *given = line.split()
         if word == "add":
             cpus, gpus = map(int, given)
             node = cluster.add_node(num_cpus=cpus, num_gpus=gpus, object_store_memory=_STORE_BYTES)
             nodes[node.node_id] = node
-            print(node.node_id, flush=True)
+            answer(node.node_id)
         elif word == "actors":
             where: dict[str, list[str]] = {}
             for actor in ray._private.state.actors().values():
                 if actor["State"] == "ALIVE":
                     where.setdefault(actor["ActorClassName"], []).append(actor["Address"]["NodeID"])
-            print(json.dumps(where), flush=True)
+            answer(json.dumps(where))
         elif word == "kill":
             cluster.remove_node(nodes.pop(given[0]), allow_graceful=False)
-            print("killed", flush=True)
+            answer("killed")
         else:
             break
     ray.shutdown()

@@ -123,15 +123,16 @@ def test_a_node_that_dies_costs_no_row(cluster: ClusterHere, tmp_path: Path) -> 
     fault="none; a node joins midway", expect="it gets an engine; the run ends whole", holds="I1 I5"
 )
 def test_a_node_that_joins_gets_an_engine(cluster: ClusterHere, tmp_path: Path) -> None:
-    cluster.ask("add 5 0")
+    """Each node says it has a GPU, which holds one engine; the model itself stays on the CPU."""
+    cluster.ask("add 5 1")
     out = tmp_path / "run"
-    more = ("resources.engine_actors=1", "resources.engine_actors_max=2")
-    run = cluster.start(small_manifest(tmp_path, 400), out, *more)
+    more = ("resources.engine_actors=0", "model.device=cpu")
+    run = cluster.start(small_manifest(tmp_path, 1000), out, *more)
     wait_until(ShardLog(open_store(str(out))).committed_shards, run)
     at_first = len(cluster.nodes_of("MapWorker"))
-    joined = cluster.ask("add 5 0")
+    joined = cluster.ask("add 5 1")
     wait_until(lambda: joined in cluster.nodes_of("MapWorker"), run)
     assert len(cluster.nodes_of("MapWorker")) == at_first + 1
     said, _ = run.communicate(timeout=900)
     assert run.returncode == 0, said
-    assert [row["row"] for row in read_results(str(out), ["row"]).to_pylist()] == list(range(1, 401))
+    assert [row["row"] for row in read_results(str(out), ["row"]).to_pylist()] == list(range(1, 1001))
