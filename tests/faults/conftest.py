@@ -1,7 +1,7 @@
 """The fault suite: `make test-faults`. An ordinary test run takes only the cases marked `quick`.
 
 Every case names its fault and the invariants that it checks (invariants.py). With `--faults-table FILE`
-the results are written as a table; files that were not run keep the lines of their last run.
+the results are written as a table; cases that were not run keep the lines of their last run.
 """
 
 from __future__ import annotations
@@ -57,10 +57,8 @@ def pytest_sessionfinish(session):
     table = session.config.getoption("faults_table", None)
     if not table:
         return
-    ran = {item.nodeid.partition("::")[0] for item in session.items}
     before = json.loads(_LAST.read_text()) if _LAST.exists() else {}
-    kept = {nodeid: result for nodeid, result in before.items() if nodeid.partition("::")[0] not in ran}
-    results = kept | session.config.stash.get(_RESULTS, {})
+    results = before | session.config.stash.get(_RESULTS, {})
     _LAST.parent.mkdir(exist_ok=True)
     _LAST.write_text(json.dumps(results, indent=1))
     Path(table).write_text(_table([results[nodeid] for nodeid in sorted(results)]))
