@@ -7,27 +7,23 @@ import json
 from pathlib import Path
 
 import pytest
+from in_process import without_ray
 from manifest_faults import write_csv
 from rich.console import Console
 
 from jobs.clone_voices import clone_voices, resume
-from pipeline import flow, read_results
+from pipeline import read_results
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.provenance import comments_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 VOICES = Path(__file__).parents[1] / "manifests" / "voices"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> object:
-    cluster = flow.start_ray(load_config(None, ["resources.num_cpus=2"]).resources)
-    yield cluster
-    flow.stop_ray(cluster)
-
-
-def test_a_consent_withdrawn_between_packing_and_speaking(tmp_path: Path) -> None:
+def test_a_consent_withdrawn_between_packing_and_speaking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ray(monkeypatch.setattr)
     revoked = tmp_path / "revoked.txt"
     revoked.write_text("# nobody yet\n")
     row = {"ref": str(VOICES / "slt-1.flac"), "ref_text": "x", "text": "Hello."}

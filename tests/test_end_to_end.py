@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from in_process import without_ray
 from manifest_faults import build_fault_manifest, write_csv
 from rich.console import Console
 from typer.testing import CliRunner
@@ -43,6 +44,7 @@ SETTINGS = [
     f"resources.prompt_cache={CACHE}",
 ]
 CONFIG = load_config(None, SETTINGS)
+UNSCORED = load_config(None, [*SETTINGS, "evaluation.transcriber=none", "evaluation.speaker_encoder=none"])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,7 +74,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     manifest, expected = build_fault_manifest(folder)
     console = quiet()
     out = str(folder / "runs" / "faults")
-    summary = clone_voices(str(manifest), out, CONFIG, console)
+    watched = load_config(None, [*SETTINGS, f"resources.metrics_file={folder / 'night.prom'}"])
+    summary = clone_voices(str(manifest), out, watched, console)
     return Finished(str(manifest), out, expected, summary, console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -108,6 +111,24 @@ def test_good_rows_are_spoken_and_scored(finished: Finished) -> None:
         assert row["transcriber"].startswith("demo:pocketsphinx")
         errors = row["wer_substitutions"] + row["wer_deletions"] + row["wer_insertions"]
         assert row["wer"] == pytest.approx(errors / row["wer_reference_words"])
+
+
+def test_the_metrics_file_agrees_with_the_results(finished: Finished) -> None:
+    rows = read_results(finished.out, ["status", "num_samples", "sample_rate"]).to_pylist()
+    spoken = [row for row in rows if row["status"] == "ok"]
+    file = Path(finished.out).parents[1] / "night.prom"
+    lines = [line.rpartition(" ") for line in file.read_text().splitlines() if not line.startswith("#")]
+    said = {name.replace('pipeline="night",', ""): float(value) for name, _, value in lines}
+    assert said['voicemill_rows_total{stage="commit",outcome="ok"}'] == len(spoken) > 0
+    assert said['voicemill_run_rows{outcome="failed"}'] == len(rows) - len(spoken) > 0
+    seconds = sum(row["num_samples"] / row["sample_rate"] for row in spoken)
+    assert said['voicemill_audio_seconds_total{stage="decode_codes"}'] == pytest.approx(seconds, rel=0.01)
+    # a shard of bad rows alone is committed too, but not by the graph that counts
+    shards = len(list((Path(finished.out) / "commit").iterdir()))
+    assert 0 < said['voicemill_commits_total{pipeline="night"}'] <= shards
+    frames = said['voicemill_engine_frames_total{pipeline="night"}']
+    assert 0 < frames <= said['voicemill_engine_slot_steps_total{pipeline="night"}']
+    assert said['voicemill_run_success_timestamp_seconds{pipeline="night"}'] > 0
 
 
 def test_the_report_names_every_bad_row(finished: Finished) -> None:
@@ -227,39 +248,45 @@ def test_scoring_a_finished_run_gives_its_scores(finished: Finished, tmp_path: P
     assert read_results(str(tmp_path / "again"), columns).to_pylist() == original
 
 
-def test_prepare_then_generate_then_a_grown_manifest_is_one_run(finished: Finished, tmp_path: Path) -> None:
+def test_prepare_then_generate_then_a_grown_manifest_is_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [
         {"id": f"u{i}", "ref": str(VOICES / "slt-1.flac"), "ref_text": "The ferry leaves.", "text": text}
         for i, text in enumerate(("One good line.", "Another good line.", "A third one."))
     ]
     manifest, out = write_csv(tmp_path / "m.csv", rows[:2]), str(tmp_path / "run")
-    assert clone_voices(manifest, out, CONFIG, quiet(), until="samples") == {"rows": 2, "failed": 0}
+    assert clone_voices(manifest, out, UNSCORED, quiet(), until="samples") == {"rows": 2, "failed": 0}
+    without_ray(monkeypatch.setattr)
     packed = ShardLog(open_store(out), prefix="samples")
     [commit] = packed.commits()
     sample = packed.read_table(commit).to_pylist()[0]
     assert [message["role"] for message in sample["messages"]] == ["system", "user", "assistant", "user"]
     assert not (tmp_path / "run" / "commit").exists()
 
-    summary = resume(out, config_of_run(out, CONFIG.resources), quiet())
+    summary = resume(out, config_of_run(out, UNSCORED.resources), quiet())
     assert (summary["rows"], summary["ok"]) == (2, 2)
     hashes = read_results(out, ["utterance_id", "codes_sha256"]).to_pylist()
 
     write_csv(tmp_path / "m.csv", rows[::-1])  # grown, and in another order
-    assert clone_voices(manifest, out, CONFIG, quiet())["rows"] == 3
+    assert clone_voices(manifest, out, UNSCORED, quiet())["rows"] == 3
     grown = read_results(out, ["utterance_id", "codes_sha256"]).to_pylist()
     assert [row for row in grown if row["utterance_id"] != "u2"] == hashes
 
     write_csv(tmp_path / "m.csv", [rows[0] | {"text": "Something else."}])
     with pytest.raises(RunConflictError, match="'u0' was planned in this run with other content"):
-        clone_voices(manifest, out, CONFIG, quiet())
+        clone_voices(manifest, out, UNSCORED, quiet())
 
 
-def test_all_failed_and_empty_runs_have_the_same_schema(finished: Finished, tmp_path: Path) -> None:
+def test_all_failed_and_empty_runs_have_the_same_schema(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ray(monkeypatch.setattr)
     silent = {"id": "a", "ref": "nowhere.flac", "ref_text": "x", "text": "Nobody will say this."}
     failed = write_csv(tmp_path / "failed.csv", [silent])
-    assert clone_voices(failed, str(tmp_path / "failed"), CONFIG, quiet())["failed"] == 1
+    assert clone_voices(failed, str(tmp_path / "failed"), UNSCORED, quiet())["failed"] == 1
     (tmp_path / "empty.csv").write_text("id,ref,ref_text,text\n")
-    assert clone_voices(str(tmp_path / "empty.csv"), str(tmp_path / "empty"), CONFIG, quiet())["rows"] == 0
+    assert clone_voices(str(tmp_path / "empty.csv"), str(tmp_path / "empty"), UNSCORED, quiet())["rows"] == 0
     schemas = [
         pq.read_schema(next(Path(run).glob("data/*/*.parquet")))
         for run in (finished.out, tmp_path / "failed", tmp_path / "empty")

@@ -1,4 +1,4 @@
-"""Gates in whole runs: a model that fails on purpose, real Ray, real storage."""
+"""Gates in whole runs: a model that fails on purpose, real storage; once with Ray, then in this process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import without_ray
 from rich.console import Console
 
 from jobs.clone_voices import clone_voices
@@ -21,7 +22,7 @@ from pipeline.storage import open_store
 
 import ray  # isort: skip
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 VOICES = Path(__file__).parents[1] / "manifests" / "voices"
 ROWS = 40
 IDS = [f"row-{i:02d}" for i in range(ROWS)]
@@ -60,12 +61,17 @@ class SpeakOneNever(SpeakBadly):
         return {"row-03": (0,), "row-17": (0, 1, 2)}.get(utterance_id, ())
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def one_ray():
     cluster = flow.start_ray(load_config(None, SETTINGS).resources)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield cluster
     flow.stop_ray(cluster)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    without_ray(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +105,7 @@ def spoken(manifest, out, settings, speak, monkeypatch):
 @pytest.fixture(scope="module")
 def ungated(manifest, folder):
     with pytest.MonkeyPatch.context() as patch:
+        without_ray(patch.setattr)
         return spoken(manifest, folder / "runs" / "ungated", [], SpeakBadly, patch)
 
 
@@ -113,7 +120,8 @@ def test_one_take_warns_and_changes_nothing_else(ungated):
     assert (broken["status"], broken["gate"], broken["takes"]) == ("failed", None, None)
 
 
-def test_what_fails_is_spoken_again_and_nothing_else(manifest, folder, ungated, monkeypatch):
+@pytest.mark.ray
+def test_what_fails_is_spoken_again_and_nothing_else(manifest, folder, ungated, one_ray, monkeypatch):
     out = folder / "runs" / "repaired"
     summary, printed, rows = spoken(
         manifest, out, ["gates.max_takes=3", "gates.keep_takes=true"], SpeakBadly, monkeypatch
@@ -129,7 +137,7 @@ def test_what_fails_is_spoken_again_and_nothing_else(manifest, folder, ungated, 
         assert (row["status"], row["gate"], row["take"]) == ("ok", "passed", int(again))
         assert [take["seed"] for take in row["takes"]] == [seed, take_seed(seed, 1)][: 1 + again]
         assert row["seed"] == row["takes"][-1]["seed"]
-        # the codes of the others are those of the run without gates
+        # the codes of the others are those of the run without gates, which was one without Ray, too
         assert (row["codes_sha256"] == before[name]["codes_sha256"]) is not again
         assert row["row"] == before[name]["row"]
         assert row["shard"] == before[name]["shard"]
@@ -141,6 +149,7 @@ def test_what_fails_is_spoken_again_and_nothing_else(manifest, folder, ungated, 
     assert gates["passed_within"] == {"1": 36 / 40, "2": 1.0}
 
 
+@pytest.mark.usefixtures("here")
 def test_what_never_passes_is_rejected_and_kept_apart(manifest, folder, monkeypatch):
     out = folder / "runs" / "rejected"
     settings = ["gates.max_takes=3", "gates.otherwise=reject"]
@@ -164,6 +173,7 @@ def test_what_never_passes_is_rejected_and_kept_apart(manifest, folder, monkeypa
     assert {key.split("/")[2] for key in open_store(str(out)).list("takes")} == {"plan"}
 
 
+@pytest.mark.usefixtures("here")
 def test_a_run_that_stops_between_rounds_ends_as_if_it_had_not(manifest, folder, ungated, monkeypatch):
     out = folder / "runs" / "stopped"
 
@@ -185,6 +195,7 @@ def test_a_run_that_stops_between_rounds_ends_as_if_it_had_not(manifest, folder,
     assert again["gates"]["repaired"] == 4
 
 
+@pytest.mark.usefixtures("here")
 def test_all_takes_of_every_row(manifest, folder, monkeypatch):
     settings = ["gates.max_takes=2", "gates.all_takes=true"]
     summary, _, rows = spoken(manifest, folder / "runs" / "all", settings, SpeakBadly, monkeypatch)

@@ -33,7 +33,6 @@ import pyarrow as pa
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 import in_process
 import simulate_scale as scale
 from manifest_faults import FAULTY, GOOD, write_references

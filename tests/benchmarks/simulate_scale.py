@@ -54,7 +54,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import in_process
 from step_meter import Meter
 

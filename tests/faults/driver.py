@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 torch.set_num_threads(1)
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from in_process import without_ray  # noqa: E402
 from rich.console import Console  # noqa: E402

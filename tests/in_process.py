@@ -1,11 +1,13 @@
 """The graphs of flow.py in one process, without Ray: the same stages, commits and files, in seconds.
 
-For faults that Ray has no part in: what a driver that dies, stops or loses its store leaves behind.
+For what Ray has no part in: rounds of takes, and what a driver that dies, stops or loses its store leaves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,13 +19,17 @@ from pipeline.errors import RowError
 _SPEAKS = {}  # one per process, for all takes
 
 
-def without_ray() -> None:
-    """From here on `flow` runs in this process. Loads the model, so that forks need not."""
+def without_ray(put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """From here on `flow` runs in this process, or as long as `put`, of pytest's monkeypatch, says.
+
+    Loads the stand-in once, so that forks and later takes need not. Nobody listens: leave the evaluators out.
+    """
     for name in ("start_ray", "stop_ray", "new_board", "read_board", "read_work"):
-        setattr(flow, name, globals()[name])
-    for name in ("encode_prompts", "speak", "settle"):
-        setattr(flow, name, globals()[name])
-    actors.EngineMeter = lambda *_: SimpleNamespace(report=lambda: None)  # to name its actor it starts Ray
+        put(flow, name, globals()[name])
+    for name in ("encode_prompts", "pack", "speak", "settle"):
+        put(flow, name, globals()[name])
+    # to name its actor it starts Ray
+    put(actors, "EngineMeter", lambda *_: SimpleNamespace(report=lambda: None))
     codec, load_weights = load_codec("standin"), checkpoint.load_checkpoint
     weights = {}
 
@@ -33,8 +39,8 @@ def without_ray() -> None:
             weights[key] = load_weights(*arguments, **options)
         return weights[key]
 
-    actors.load_codec = lambda *_: codec
-    checkpoint.load_checkpoint = load_once
+    put(actors, "load_codec", lambda *_: codec)
+    put(checkpoint, "load_checkpoint", load_once)
 
 
 def start_ray(resources):
@@ -72,6 +78,13 @@ def encode_prompts(run, cluster, cache, prompts, board):
         for row in encode(voices).to_pylist()
         if row["error_code"] is not None
     }
+
+
+def pack(work):
+    samples = actors.PackSamples(work.run, work.cache, work.failed_prompts, work.board)
+    for shard in work.todo:
+        table = pa.Table.from_pylist([actors.shard_columns(shard)])
+        yield {"rows": samples(table).num_rows}
 
 
 def speak(work):
