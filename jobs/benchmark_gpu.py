@@ -29,6 +29,7 @@ from pipeline.engine.attention import Attention, FlashAttention, MaskedAttention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import Checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
+from pipeline.engine.device import shards_at_once
 from pipeline.engine.service import EngineService
 from pipeline.engine.slots import Slots
 from pipeline.engine.stepper import stepper_for
@@ -38,6 +39,7 @@ from pipeline.records import GeneratedCodes
 
 LENGTHS = (100, 150, 200, 250, 300, 400)  # frames: 4 to 16 s
 PARTS = ("attention", "step", "engine", "transformers", "determinism", "codec")
+SHARD_ROWS = 32
 CONTEXTS = (300, 475, 900)  # positions that a step looks back on
 
 
@@ -216,16 +218,17 @@ def static(checkpoint: Checkpoint, items: list[GenerationItem], slots: int) -> N
 
 
 def end_to_end(checkpoint: Checkpoint, items: list[GenerationItem], slots: int) -> None:
-    """Codes, and codes with their audio, by shards of 64 rows from four callers, as in a run."""
+    """Codes, and codes with their audio, by shards of 32 rows and as many callers as in a run."""
     codec = random_codec(checkpoint)
     for name, decode in (("codes", False), ("codes and audio", True)):
         engine = ContinuousEngine(checkpoint, Sampling(), num_slots=slots, ignore_eos=True)
-        service = EngineService(engine, max_rows=max(2 * slots, 256), deadline_s=600)
-        shards = [items[start : start + 64] for start in range(0, len(items), 64)]
+        at_once = shards_at_once(slots, SHARD_ROWS, on_gpu=True)
+        service = EngineService(engine, max_rows=at_once * SHARD_ROWS, deadline_s=600)
+        shards = [items[start : start + SHARD_ROWS] for start in range(0, len(items), SHARD_ROWS)]
         decoding = Stopwatch()
         speak = partial(spoken_frames, service, codec if decode else None, decoding)
-        with ThreadPoolExecutor(max(2 * slots // 64, 4)) as callers:
-            speak(shards[0][: min(slots, 64)])  # warms up
+        with ThreadPoolExecutor(at_once) as callers:
+            speak(shards[0])  # warms up
             start = time.perf_counter()
             audio_s = sum(callers.map(speak, shards)) / FRAME_RATE
             seconds = time.perf_counter() - start

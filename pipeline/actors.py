@@ -46,8 +46,6 @@ from pipeline.stages.load_prompt import load_planned_prompt
 from pipeline.uri_rules import rules_of
 
 log = logging.getLogger(__name__)
-# shards that one engine speaks at a time: while the last rows of one end, those of the others fill the slots
-CONCURRENT_SHARDS = 4
 PROMPT_OUTCOME = pa.schema(
     [("prompt_id", pa.string()), ("error_code", pa.string()), ("error_message", pa.string())]
 )
@@ -57,7 +55,7 @@ _MAX_UTTERANCE_S = 1800.0
 
 
 class Chain:
-    """Stages in one process, for up to CONCURRENT_SHARDS calls at a time.
+    """Stages in one process, for several calls at a time.
 
     A stage that is `concurrent` takes them all at once, any other one after another: the shards follow
     each other through the stages, and an engine among them always has rows of the next ones. With a `run`,
@@ -206,6 +204,7 @@ class Speak:
         from pipeline.engine.checkpoint import load_checkpoint
         from pipeline.engine.context import Context
         from pipeline.engine.continuous_engine import ContinuousEngine
+        from pipeline.engine.device import shards_at_once
         from pipeline.engine.service import EngineService
         from pipeline.provenance import made_by
         from pipeline.watermark import load_watermark
@@ -227,7 +226,8 @@ class Speak:
             sampling=over(checkpoint.sampling, sampling.temperature, sampling.top_p, sampling.top_k),
             num_slots=model.slots,
         )
-        rows = CONCURRENT_SHARDS * run.config.output.shard_rows
+        shard_rows = run.config.output.shard_rows
+        rows = shard_rows * shards_at_once(model.slots, shard_rows, on_gpu=device == "cuda")
         context = Context(checkpoint.prompt_format, model.context_rows)
         self._service = EngineService(engine, max_rows=rows, deadline_s=model.row_deadline_s, context=context)
         self._meter = EngineMeter(engine, board)

@@ -1,9 +1,9 @@
 """Rows that end their process (a crash in native code, memory, `exit`) are found and hurt only themselves.
 
 What is tried is noted where a dead process cannot forget it: one small object per attempt, under
-`attempts/` of the run. A shard whose process has died with it twice goes row by row, each row alone in its
-process; a row that twice was the last thing a process did is quarantined: it fails, and its neighbours are
-what they would have been.
+`attempts/` of the run. A shard whose process has died with it twice goes alone; one with which it died then,
+too, goes row by row, each row alone in its process; a row that twice was the last thing a process did is
+quarantined: it fails, and its neighbours are what they would have been.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 from pipeline.records import is_failed, to_table
 from pipeline.storage import Store
 
-SHARD_ATTEMPTS = 2  # before a shard goes row by row
+SHARD_ATTEMPTS = 2  # before a shard goes alone: many are in a process at once, and one of them ends it
 ROW_ATTEMPTS = 2  # before a row is quarantined
 STAGE = "quarantine"
 _ENDED = ".ended"
@@ -70,7 +70,7 @@ def noted(store: Store) -> Iterator[str]:
 
 
 class Care:
-    """Does a stage's work on shards, several at a time; on one that has ended its process row by row."""
+    """Does a stage's work on shards, several at a time; on one that may have ended its process by itself."""
 
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
@@ -84,6 +84,13 @@ class Care:
         if self._attempts.begin(f"{shard}/shard").before < SHARD_ATTEMPTS:
             with self._turns.together():
                 return work(table)
+        with self._turns.alone():
+            # noted only now: of all that wait for such a turn, one has it when a process dies
+            alone = self._attempts.begin(f"{shard}/alone")
+            if alone.before == 0:
+                whole = work(table)
+                alone.end()
+                return whole
         given, done = [], []
         for i, before in enumerate(followed(table)):
             with self._turns.alone():

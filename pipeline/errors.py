@@ -12,6 +12,7 @@ VoicemillError
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -62,3 +63,15 @@ class RowError(VoicemillError):
 
     def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
         return type(self), (self.code, self.message)
+
+
+def worker_error(text: str) -> VoicemillError:
+    """What a worker raised, from the traceback that is all Ray keeps of it: our own errors as they were."""
+    found = re.findall(r"^(?:pipeline\.\w+\.)(\w+): (.+)$", text, re.MULTILINE)
+    if found:
+        name, message = found[-1]
+        kinds = (CheckpointError, ConfigError, EngineFatalError, RunConflictError, StorageError)
+        return {kind.__name__: kind for kind in kinds}.get(name, StorageError)(message)
+    others = re.findall(r"^(\w+(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE)
+    said = ": ".join(others[-1]) if others else text.strip().splitlines()[-1]
+    return EngineFatalError(f"a worker failed ({said[:300]}); run the same command again to go on")

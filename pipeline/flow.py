@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import signal
 import threading
@@ -32,15 +31,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline import actors, tasks
 from pipeline.board import ProgressBoard
 from pipeline.config import ResourceConfig
-from pipeline.errors import (
-    CheckpointError,
-    ConfigError,
-    EngineFatalError,
-    RowError,
-    RunConflictError,
-    StorageError,
-    VoicemillError,
-)
+from pipeline.engine.device import shards_at_once
+from pipeline.errors import RowError, worker_error
 from pipeline.plan import PlannedShard
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import Row
@@ -49,7 +41,8 @@ from pipeline.run import Run
 
 _CPU_SHARE = 0.2  # threads are set by each stage; Ray's CPUs only bound how many processes there are
 _PROMPTS_PER_BLOCK = 16
-_RESTARTS = 40  # of a worker: ten rows that end their process, each after four deaths (attempts.py)
+_RESTARTS = 50  # of a worker: ten rows that end their process, each after five deaths (attempts.py)
+_CALLS_OF_A_CHAIN = 4  # of a small machine: while one shard is in one of its stages, others are in the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ class Cluster:
 
 
 def start_ray(resources: ResourceConfig) -> Cluster:
-    """Connects to the cluster of `RAY_ADDRESS`, or starts a private Ray that only this machine can reach."""
+    """The cluster of `RAY_ADDRESS`, or a private Ray that only this machine can reach."""
     ours, elsewhere = not ray.is_initialized(), "RAY_ADDRESS" in os.environ
     if ours:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -198,13 +191,15 @@ def pack(work: Work) -> Iterator[Row]:
 
 def speak(work: Work) -> Iterator[Row]:
     """Generates, decodes, listens and commits; gives {shard, rows} as each is committed."""
-    run, resources, gpus = work.run, work.run.config.resources, work.cluster.gpus
+    run, config, gpus = work.run, work.run.config, work.cluster.gpus
+    resources, on_gpu = config.resources, run.identity.device == "cuda"
     speaking = Stage(
         actors.Speak,
         (run, work.board, run.identity.device),
         pool=resources.engine_actors or min(max(1, gpus), resources.engine_actors_max or gpus + 1),
         most=_most_engines(work),
         gpu_share=resources.engine_gpu_share + resources.codec_gpu_share,
+        calls=shards_at_once(config.model.slots, config.output.shard_rows, on_gpu=on_gpu),
     )
     pack_samples = _reading_stage(actors.PackSamples, work)
     utterances = _through(_shards(work.todo), [pack_samples, speaking], work.cluster, run)
@@ -290,7 +285,8 @@ def _reading_stage(actor: type, work: Work) -> Stage:
 class Stage:
     """An actor class, what it is built with, how many there are, and each one's share of a GPU.
 
-    `most` is up to how many, if that is more, there may be as nodes join; None: as many as there is room for.
+    `calls` is how many shards one is given at a time; `most` up to how many, if that is more, there may be
+    as nodes join, None as many as there is room for.
     """
 
     actor: type
@@ -298,6 +294,7 @@ class Stage:
     pool: int
     gpu_share: float = 0.0
     most: int | None = 0
+    calls: int = 1
 
     def compute(self, at_once: int, *, alone: bool) -> ActorPoolStrategy:
         """A pool of actors that take `at_once` calls each; `alone` is for small machines."""
@@ -317,8 +314,7 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: R
     A process costs some ten seconds of imports, which on two cores is more than overlapping wins.
     """
     for chain in [stages] if cluster.is_small and stages else [[stage] for stage in stages]:
-        several = cluster.is_small or getattr(chain[0].actor, "concurrent", False)
-        at_once = actors.CONCURRENT_SHARDS if several else 1
+        at_once = max(_CALLS_OF_A_CHAIN if cluster.is_small else 1, *(stage.calls for stage in chain))
         with warnings.catch_warnings():
             # Ray 2.64 will want the retries elsewhere; pyproject.toml keeps us below it
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -343,18 +339,6 @@ def _rows(dataset: Dataset) -> Iterator[Row]:
         yield from dataset.iter_rows()
     except ray.exceptions.RayError as error:
         raise worker_error(str(error)) from error
-
-
-def worker_error(text: str) -> VoicemillError:
-    """What a worker raised, from the traceback that is all Ray keeps of it: our own errors as they were."""
-    found = re.findall(r"^(?:pipeline\.\w+\.)(\w+): (.+)$", text, re.MULTILINE)
-    if found:
-        name, message = found[-1]
-        kinds = (CheckpointError, ConfigError, EngineFatalError, RunConflictError, StorageError)
-        return {kind.__name__: kind for kind in kinds}.get(name, StorageError)(message)
-    others = re.findall(r"^(\w+(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE)
-    said = ": ".join(others[-1]) if others else text.strip().splitlines()[-1]
-    return EngineFatalError(f"a worker failed ({said[:300]}); run the same command again to go on")
 
 
 def evaluator_device(spec: str, cluster: Cluster) -> str:

@@ -59,8 +59,8 @@ def test_killers_are_quarantined_and_their_neighbours_are_not(rows: int, numbers
     assert [row["row"] for row in out] == list(range(rows))
     assert {row["utterance_id"] for row in out if row["error_code"] == "quarantined"} == killers
     assert all(row["failed_stage"] is None for row in out if row["utterance_id"] not in killers)
-    # two of the shard together, then two of each of them alone
-    assert deaths == (2 + 2 * len(killers) if killers else 0)
+    # two of the shard beside others, one of it alone, then two of each of them alone
+    assert deaths == (3 + 2 * len(killers) if killers else 0)
 
 
 @settings(max_examples=30)
@@ -97,11 +97,29 @@ def test_a_row_that_goes_on_from_others_says_the_same_row_by_row(
                 break
             except WorkerDied:
                 continue
-        # stopped, by whatever it was, and begun again as often: row by row now, if it was not before
-        for _ in range(3):
+        # stopped as often, by whatever it was: row by row now, if it was not before
+        attempts = Attempts(store, "Speak")
+        for what in ("s/shard", "s/shard", "s/alone"):
+            attempts.begin(what)
+        for _ in range(2):
             again = Care(Attempts(store, "Speak"))(pa.Table.from_pylist(rows, schema=schema), speak)
     assert out["said"].to_pylist() == again["said"].to_pylist() == undisturbed
     assert again["row"].to_pylist() == list(range(len(rows)))
+
+
+def test_who_was_beside_a_killer_goes_alone_but_whole(tmp_path) -> None:
+    """Or every row of the 64 shards that a GPU's engine has in hand would be spoken by itself."""
+    attempts, seen = Attempts(open_store(str(tmp_path)), "Speak"), []
+    for _ in range(2):
+        attempts.begin("s/shard")  # two workers have died with it
+
+    def work(rows: pa.Table) -> pa.Table:
+        seen.append(rows.num_rows)
+        return rows
+
+    for _ in range(3):  # and as often as others die, it stays so
+        assert Care(attempts)(shard_of("s", 5), work).num_rows == 5
+    assert seen == [5, 5, 5]
 
 
 def test_what_failed_before_is_not_tried(tmp_path) -> None:

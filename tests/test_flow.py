@@ -15,7 +15,7 @@ from pipeline import flow  # before ray: it sets what ray reads when it is impor
 import ray  # isort: skip
 from pipeline.config import load_config
 from pipeline.engine.standin import build_random_checkpoint
-from pipeline.errors import CheckpointError, EngineFatalError, StorageError
+from pipeline.errors import EngineFatalError, StorageError
 
 pytestmark = pytest.mark.ray
 
@@ -164,25 +164,6 @@ def test_our_errors_come_back_from_workers_as_they_were(cluster: flow.Cluster) -
     one = ray.data.from_items([{"shard": "a"}])
     with pytest.raises(StorageError, match=r"^s3://bucket/x: the store does not answer; check the endpoint$"):
         list(flow._rows(flow._through(one, [flow.Stage(Broken, (), 1)], cluster)))
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "message"),
-    [
-        (
-            "Traceback\n  File 'x'\npipeline.errors.CheckpointError: no such codec; do this\nUDF failed",
-            CheckpointError,
-            "no such codec; do this",
-        ),
-        ("pipeline.storage.ObjectMissing: s3://a: gone", StorageError, "s3://a: gone"),
-        ("Traceback\nKeyError: 'codes'\nUDF failed", EngineFatalError, "a worker failed (KeyError: 'codes')"),
-        ("The actor died", EngineFatalError, "a worker failed (The actor died)"),
-    ],
-)
-def test_worker_errors_are_read_from_tracebacks(text: str, kind: type[Exception], message: str) -> None:
-    error = flow.worker_error(text)
-    assert type(error) is kind
-    assert str(error).startswith(message)
 
 
 def test_ray_listens_on_loopback_only(cluster: flow.Cluster) -> None:

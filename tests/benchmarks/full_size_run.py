@@ -28,7 +28,7 @@ from pipeline.engine.standin import build_random_checkpoint
 
 ROOT = Path(__file__).parents[2]
 VOICES = ROOT / "manifests" / "voices"
-SETTINGS = ("evaluation.transcriber=none", "evaluation.speaker_encoder=none", "output.shard_rows=64")
+SETTINGS = ("evaluation.transcriber=none", "evaluation.speaker_encoder=none")
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ LATER = {
     "codec raises": ("decode_codes", "internal_error"),
     "transcriber raises": ("transcribe", "internal_error"),
 }
-# An actor is built anew forty times (flow._RESTARTS), and each of these costs four.
+# An actor is built anew fifty times (flow._RESTARTS), and each of these costs five.
 DEADLY = {"engine dies": ("quarantine", "quarantined"), "transcriber dies": ("quarantine", "quarantined")}
 DEADLY_EACH = 4
 UNSPEAKABLE = 7  # codes that the made-up codec cannot decode

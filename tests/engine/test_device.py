@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.engine.device import choose_num_slots
+from pipeline.engine.device import choose_num_slots, shards_at_once
 from pipeline.errors import ConfigError
 
 GIB = 2**30
@@ -28,3 +28,18 @@ def test_too_many_slots_say_how_many_would_fit():
         ConfigError, match=r"a slot takes 70 GiB, 100 GiB are free.*smaller model.max_positions"
     ):
         choose_num_slots(0, 70 * GIB, 100 * GIB, 20 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("slots", "shard_rows", "on_gpu", "shards"),
+    [
+        (0, 32, True, 48),  # 1536 rows for the 512 slots that a GPU may have
+        (256, 64, True, 12),
+        (0, 1, True, 64),
+        (0, 4096, True, 4),
+        (0, 32, False, 4),
+        (0, 2, False, 12),
+    ],
+)
+def test_an_engine_has_three_rows_in_hand_for_each_slot(slots, shard_rows, on_gpu, shards):
+    assert shards_at_once(slots, shard_rows, on_gpu=on_gpu) == shards
