@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 CPU_SLOTS = 8
 MAX_SLOTS = 512  # beyond, KV bandwidth bounds the step and more slots win little
-_ROWS_A_SLOT = 3  # in an engine's hands
+_ROWS_A_SLOT = 4  # in an engine's hands
 _SHARDS_AT_ONCE = (4, 64)  # at least and at most
 _STEP_OF_SLOTS = 32  # so that small differences in free memory do not change the number
 _KV_SHARE = 0.85  # of free memory; the rest is for activations, logits and the allocator
@@ -37,7 +37,7 @@ def shards_at_once(slots: int, shard_rows: int, *, on_gpu: bool) -> int:
     """How many shards an engine is given at a time. `slots` 0 is as many as a GPU may have.
 
     A shard leaves with the last of its rows. Slots that its others have left go to rows of younger shards, of
-    which there are enough where a shard's longest row is up to some three times the mean.
+    which there are enough while a shard's longest row is up to four times the mean.
     """
     expected = slots or (MAX_SLOTS if on_gpu else CPU_SLOTS)
     least, most = _SHARDS_AT_ONCE
