@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec import Codec
@@ -30,6 +31,7 @@ class Encoding:
     codec: str
     bit_rate: int | None = None  # of mono speech; None: lossless
     options: Mapping[str, str] = field(default_factory=dict)
+    gain: float = 1.0  # undoes an encoder's own
     # where chapters lie; as comments they are written here: ffmpeg 8 writes 22.5 s as 23.5 s
     marks: Literal["container", "comments", "none"] = "container"
     has_chapter_files: bool = True  # whether chapters are also asked for as files of their own
@@ -40,7 +42,8 @@ ENCODINGS = {
     # above 4 GiB a WAV's sizes need 64 bits
     "wav": Encoding("wav", "pcm_s16le", options={"rf64": "auto"}, marks="none"),
     "opus": Encoding("ogg", "libopus", 48_000, marks="comments"),
-    "mp3": Encoding("mp3", "libmp3lame", 96_000),
+    # LAME scales by 0.95, against clipping, which a limited programme does not need
+    "mp3": Encoding("mp3", "libmp3lame", 96_000, gain=1 / 0.95),
     "m4b": Encoding("ipod", "aac", 80_000, {"movflags": "+faststart"}, has_chapter_files=False),
 }
 
@@ -71,7 +74,7 @@ class ProgrammeWriter:
         marks: Sequence[ChapterMark] = (),
     ) -> None:
         encoding = ENCODINGS[format]
-        self._path, self._rate, self._samples = path, sample_rate, 0
+        self._path, self._rate, self._samples, self._gain = path, sample_rate, 0, encoding.gain
         try:
             self._container = av.open(
                 str(path), "w", format=encoding.container, container_options=dict(encoding.options)
@@ -92,7 +95,8 @@ class ProgrammeWriter:
             self._container.set_chapters([_av_chapter(i, mark) for i, mark in enumerate(marks)])
 
     def write(self, block: Samples) -> None:
-        frame = AudioFrame.from_ndarray(to_int16(block)[None, :], format="s16", layout="mono")
+        samples = block if self._gain == 1 else block * np.float32(self._gain)
+        frame = AudioFrame.from_ndarray(to_int16(samples)[None, :], format="s16", layout="mono")
         frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
         frame.pts = self._samples
         self._samples += len(block)

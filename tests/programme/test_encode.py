@@ -45,7 +45,7 @@ def test_sound_lies_where_it_was(tmp_path: Path, format: str, rate: int) -> None
     begins = loud[np.diff(loud, prepend=-1.0) > 0.3]
     for second in range(6):
         assert np.abs(begins - second).min() < 0.02
-    assert np.sqrt(np.mean(decoded.samples**2)) == pytest.approx(np.sqrt(np.mean(samples**2)), rel=0.05)
+    assert np.sqrt(np.mean(decoded.samples**2)) == pytest.approx(np.sqrt(np.mean(samples**2)), rel=0.01)
 
 
 @pytest.mark.parametrize("format", [name for name, encoding in ENCODINGS.items() if encoding.marks != "none"])
