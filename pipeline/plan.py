@@ -14,7 +14,7 @@ import io
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -138,6 +138,16 @@ def remaining_shards(log: ShardLog) -> list[PlannedShard]:
     """The planned shards that `log`, of a run's results or samples, does not hold yet."""
     done = log.committed_shards()
     return [shard for shard in planned_shards(log.store) if shard.name not in done]
+
+
+def shards_with(store: Store, ids: Collection[str]) -> set[str]:
+    """Names of the shards in which any of these rows is planned."""
+    footer_of = kept_footers(store)
+    return {
+        shard.name
+        for shard in planned_shards(store)
+        if any(row["utterance_id"] in ids for row in read_planned(store, shard, footer_of(shard.part)))
+    }
 
 
 def kept_footers(store: Store) -> Callable[[str], pq.FileMetaData]:

@@ -6,7 +6,7 @@ beforehand.py, then session: plan_rows -> encode_voices -> speak_shards | score_
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +25,14 @@ from pipeline.identity import Identity, check_parts, resolve_identity
 from pipeline.lease import Lease
 from pipeline.metrics.aggregate import summarise
 from pipeline.metrics.takes import TakesAccount
-from pipeline.plan import PlannedShard, extend_plan, planned_prompts, planned_shards, remaining_shards
+from pipeline.plan import (
+    PlannedShard,
+    extend_plan,
+    planned_prompts,
+    planned_shards,
+    remaining_shards,
+    shards_with,
+)
 from pipeline.progress import Progress
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import Row, to_table
@@ -140,7 +147,9 @@ def _speak_again(session: Session, shards: list[str]) -> None:
         session.telemetry.count("voicemill_takes_again_total", len(again))
         this = run.of_take(take)
         extend_plan(this.store, planned_again(again, take), run.config.output.shard_rows, _speech_s)
-        _to_results(flow.speak, replace(session, run=this), _SPEAKING)
+        # a run that has grown since it was whole has the plans of its takes, but their results no more
+        wanted = shards_with(this.store, {row.first["utterance_id"] for row in again})
+        _to_results(flow.speak, replace(session, run=this), _SPEAKING, wanted)
         rows.hear(take)
     left = rows.never_passed()
     say(console, f"gates: {_times(len(left), 'row')} of {rows.count} still do not pass{_because(left)}")
@@ -206,11 +215,18 @@ def summarise_run(uri: str, commits: Sequence[Commit] | None = None) -> dict[str
     }
 
 
-def _to_results(graph: Callable[[flow.Work], Iterator[Row]], session: Session, stages: Sequence[str]) -> None:
+def _to_results(
+    graph: Callable[[flow.Work], Iterator[Row]],
+    session: Session,
+    stages: Sequence[str],
+    among: Collection[str] | None = None,
+) -> None:
+    """Takes the planned shards, or those `among` them, through a graph and commits them."""
     run = session.run
     waiting = run.waiting.committed_shards() if not run.take else set()
-    planned = planned_shards(run.store)
-    todo = [shard for shard in remaining_shards(run.results) if shard.name not in waiting]
+    planned = [shard for shard in planned_shards(run.store) if among is None or shard.name in among]
+    done = run.results.committed_shards() | waiting
+    todo = [shard for shard in planned if shard.name not in done]
     if len(todo) < len(planned):
         left, rows = (sum(shard.rows for shard in shards) for shards in (todo, planned))
         say(session.console, f"{rows - left} of {rows} rows are committed already")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,24 @@ def test_a_run_that_stops_between_rounds_ends_as_if_it_had_not(manifest, folder,
     again, printed, _ = spoken(manifest, out, ["gates.max_takes=3"], SpeakBadly, monkeypatch)
     assert "nothing to do" in printed
     assert again["gates"]["repaired"] == 4
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_that_has_grown_speaks_no_earlier_take_again(manifest, folder, monkeypatch):
+    heard = []
+
+    class Heard(SpeakBadly):
+        def __call__(self, table):
+            heard.extend(table["utterance_id"].to_pylist())
+            return super().__call__(table)
+
+    header, *lines = Path(manifest).read_text().splitlines(keepends=True)
+    grown = folder / "grown.csv"
+    for count in (20, 41):  # of the rows that fail at first, two are among the first twenty
+        grown.write_text(header + "".join(lines[:count]))
+        summary, *_ = spoken(str(grown), folder / "runs" / "grown", ["gates.max_takes=3"], Heard, monkeypatch)
+    assert summary["gates"]["repaired"] == 4
+    assert Counter(heard) == {"broken": 1} | {name: 1 + (name in REPAIRED) for name in IDS}
 
 
 @pytest.mark.usefixtures("here")
