@@ -250,7 +250,11 @@ def results_table(rows: list[Row]) -> Table:
 
 def voice_name(row: Row) -> str:
     """The speaker if the manifest names one, else the reference's file name."""
-    return row["speaker"] or (row["prompt_audio"] or "").rpartition("/")[2].rpartition(".")[0]
+    return row["speaker"] or file_stem(row["prompt_audio"])
+
+
+def file_stem(uri: str | None) -> str:
+    return (uri or "").rpartition("/")[2].rpartition(".")[0]
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -20,4 +20,8 @@ const reasonWords = (reason) => {
   const [code, ...detail] = reason.split(": ");
   return [data.reasons[code] || code, ...detail].join(": ");
 };
+// descriptions of voices may be long
+const clip = (text) => (text.length > 60 ? `${text.slice(0, 59)}\u2026` : text);
+const voiceWords = ({ speaker, name, description }) =>
+  [speaker, name, description && `\u201c${clip(description)}\u201d`].filter(Boolean).join(" ");
 const metric = (row) => (row.unit === "char" ? "CER" : "WER");

@@ -92,6 +92,10 @@ function detailsOf(row) {
   add("not scored", row.why);
   for (const [key, value] of row.measured || []) add(data.measures[key][0], value, data.measures[key][1]);
   add(row.promptHeard ? "reference, as heard" : "reference says", row.prompt);
+  for (const { speaker, prompt, promptHeard, description } of row.voices ?? []) {
+    add(speaker, prompt, promptHeard ? "the reference, as heard" : "what the reference says");
+    add(speaker ?? "voice", description, "the voice, as described");
+  }
   if (row.before) add("heard there", row.before.heard);
   for (const [name, value] of row.more || []) add(name.replaceAll("_", " "), value);
   for (const element of list.querySelectorAll("dd")) element.dir = "auto";
@@ -102,7 +106,8 @@ function cardOf(row) {
   const card = make("li", "row");
   card.tabIndex = -1;
   card.dataset.id = row.id;
-  const who = put(make("p", "who"), make("span", "id", row.id), make("span", "", row.voice), make("span", "", row.lang));
+  const who = put(make("p", "who"), make("span", "id", row.id),
+    ...(row.voices?.map(voiceWords) ?? row.voice).map((words) => make("span", "", words)), make("span", "", row.lang));
   const asked = make("p", "asked", row.text || "");
   asked.dir = "auto";
   if (row.lang) asked.lang = row.lang;
@@ -114,6 +119,7 @@ function cardOf(row) {
   const what = row.status === "rejected" ? "Best take" : "Result";
   if (row.status !== "failed" && !row.audio) put(players, make("p", "silent", `the ${what.toLowerCase()} is not in this page`));
   if (row.audio) put(players, makePlayer(row.audio, "result", what, row, row.s));
-  if (row.ref) put(players, makePlayer(row.ref, "reference", "Reference", row));
+  for (const { ref, speaker } of row.voices ?? [row])
+    if (ref) put(players, makePlayer(ref, "reference", speaker ? `Reference ${speaker}` : "Reference", row));
   return put(card, scoreOf(row), said, players);
 }

@@ -12,7 +12,7 @@ from pipeline.report.alignment import align, normalizer_of
 from pipeline.report.measured import measured
 from pipeline.report.outcomes import outcome_of, reason_codes, takes_of
 from pipeline.report.rows import rate_of, similarity_of
-from pipeline.views import voice_name
+from pipeline.report.voices import voice_names, voices_of
 
 Entry = dict[str, Any]
 _SHORT = {"equal": "=", "substitute": "s", "delete": "d", "insert": "i"}
@@ -29,7 +29,7 @@ def entry_of(row: Row) -> Entry:
             [_SHORT[piece.kind], piece.asked, piece.heard]
             for piece in align(spoken_text(row["target_text"]), row["hypothesis"], normalizer)
         ]
-    takes = takes_of(row)
+    takes, voices = takes_of(row), voices_of(row)
     entry = {
         "row": row["row"],
         "id": row["utterance_id"],
@@ -44,7 +44,8 @@ def entry_of(row: Row) -> Entry:
         "sim": similarity_of(row),
         "simTruth": similarity_of(row, "similarity_ground_truth"),
         "s": row["duration_s"],
-        "voice": voice_name(row),
+        "voice": voice_names(row),
+        "voices": voices or None,
         "lang": row["language"],
         "category": row["category"],
         "text": row["target_text"],
@@ -54,8 +55,8 @@ def entry_of(row: Row) -> Entry:
         "stage": row["failed_stage"],
         "code": row["error_code"],
         "error": row["error_message"],
-        "prompt": row["prompt_text"] or row["prompt_text_heard"],
-        "promptHeard": True if not row["prompt_text"] and row["prompt_text_heard"] else None,
+        "prompt": None if voices else row["prompt_text"] or row["prompt_text_heard"],
+        "promptHeard": True if not voices and not row["prompt_text"] and row["prompt_text_heard"] else None,
         "measured": measured(row) or None,
         "more": [[name, str(row[name])] for name in _DETAILS if row[name] is not None] or None,
     }

@@ -42,25 +42,25 @@ function fill(select, options) {
     select.append(option);
   }
 }
-function counted(key, all, names = {}) {
+function counted(key, all, wordsFor = (value) => value) {
   const counts = new Map();
   for (const row of rows)
     for (const value of [row[key] ?? []].flat()) if (value) counts.set(value, (counts.get(value) || 0) + 1);
   const found = [...counts.keys()].sort((a, b) => a.localeCompare(b));
-  return [["", all], ...found.map((value) => [value, `${names[value] || value} (${counts.get(value)})`])];
+  return [["", all], ...found.map((value) => [value, `${wordsFor(value)} (${counts.get(value)})`])];
 }
-fill(at("voice"), counted("voice", "all"));
+fill(at("voice"), counted("voice", "all", clip));
 fill(at("lang"), counted("lang", "all"));
 fill(at("category"), counted("category", "all"));
-fill(at("gate"), counted("gate", "all", data.outcomes));
-fill(at("reason"), counted("codes", "all", data.reasons));
+fill(at("gate"), counted("gate", "all", (value) => data.outcomes[value] || value));
+fill(at("reason"), counted("codes", "all", (value) => data.reasons[value] || value));
 fill(at("status"), STATUS.map(([value, text, test]) => [value, value ? `${text} (${rows.filter(test).length})` : text]));
 fill(at("sort"), SORTS);
 
 const haystacks = new Map();
 function haystack(row) {
   if (!haystacks.has(row))
-    haystacks.set(row, [row.id, row.text, row.heard, row.code, row.error, row.voice, ...(row.reasons || [])].join("\n").toLowerCase());
+    haystacks.set(row, [row.id, row.text, row.heard, row.code, row.error, ...row.voice, ...(row.reasons || [])].join("\n").toLowerCase());
   return haystacks.get(row);
 }
 
@@ -69,7 +69,7 @@ function update() {
   const [voice, lang, category, gate, reason] = ["voice", "lang", "category", "gate", "reason"].map((id) => at(id).value);
   const test = STATUS.find(([value]) => value === at("status").value)[2];
   const key = SORTS.find(([value]) => value === at("sort").value)[2];
-  let found = rows.filter((row) => (!voice || row.voice === voice) && (!lang || row.lang === lang)
+  let found = rows.filter((row) => (!voice || row.voice.includes(voice)) && (!lang || row.lang === lang)
     && (!category || row.category === category) && (!gate || row.gate === gate) && (!reason || row.codes?.includes(reason))
     && test(row) && wanted.every((word) => haystack(row).includes(word)));
   if (key) found = found.map((row, i) => [key(row), i, row]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] - b[1])).map((item) => item[2]);

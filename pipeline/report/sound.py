@@ -13,6 +13,7 @@ from pipeline.commit import Commit, ShardLog, read_ahead
 from pipeline.errors import RowError
 from pipeline.records import Row
 from pipeline.report.rows import is_rejected, makes_sound
+from pipeline.report.voices import references_of
 from pipeline.results import has_audio
 from pipeline.sources import read_source
 from pipeline.storage import Store
@@ -97,7 +98,7 @@ def _embed(sounds: Sounds, run: Store, worst: Sequence[Row], max_bytes: int) -> 
         wanted.append(row)
         expected += (row["num_samples"] or _USUAL_SAMPLES) * _BYTES_PER_SAMPLE * 4 / 3
     audio = dict(_read_audio(run, wanted))
-    named = dict.fromkeys(row["prompt_audio"] for row in wanted if row["prompt_audio"])
+    named = dict.fromkeys(uri for row in wanted for uri in references_of(row) if uri)
     references = dict(zip(named, read_ahead(_read_reference, named), strict=True))
     sounds.unreadable_references = sum(data is None for data in references.values())
 
@@ -115,11 +116,11 @@ def _embed(sounds: Sounds, run: Store, worst: Sequence[Row], max_bytes: int) -> 
     for row in wanted:
         if (source := embedded(audio.get(row["row"]))) is not None:
             sounds.results[row["row"]] = source
-            name = row["prompt_audio"]
-            if name and name not in sounds.references:
-                reference = embedded(references[name])
-                if reference is not None:
-                    sounds.references[name] = reference
+            for name in references_of(row):
+                if name and name not in sounds.references:
+                    reference = embedded(references[name])
+                    if reference is not None:
+                        sounds.references[name] = reference
 
 
 def _link(sounds: Sounds, run: Store, worst: Sequence[Row], page_folder: str) -> None:
@@ -131,11 +132,11 @@ def _link(sounds: Sounds, run: Store, worst: Sequence[Row], page_folder: str) ->
             address = link(page_folder, f"{run.uri.rstrip('/')}/{key}")
             if address is not None:
                 sounds.results[row["row"]] = {"href": address}
-        name = row["prompt_audio"]
-        if name and name not in sounds.references and is_local(name):
-            address = link(page_folder, name)
-            if address is not None and local_path(name).is_file():
-                sounds.references[name] = {"href": address}
+        for name in references_of(row):
+            if name and name not in sounds.references and is_local(name):
+                address = link(page_folder, name)
+                if address is not None and local_path(name).is_file():
+                    sounds.references[name] = {"href": address}
 
 
 def _read_audio(run: Store, rows: Sequence[Row]) -> Iterator[tuple[int, bytes]]:

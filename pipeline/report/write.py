@@ -22,6 +22,7 @@ from pipeline.report.page import MARK, render
 from pipeline.report.rows import makes_sound, read_rows, worst_first
 from pipeline.report.sound import Mode, Sounds, gather
 from pipeline.report.text import many, percent
+from pipeline.report.voices import references_of
 from pipeline.run import read_run
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import parent_uri, shown
@@ -135,8 +136,9 @@ def _values(
 def _add_sound(entry: dict[str, Any], row: Row, sounds: Sounds) -> None:
     if (source := sounds.results.get(row["row"])) is not None:
         entry["audio"] = source
-    if (source := sounds.references.get(row["prompt_audio"])) is not None:
-        entry["ref"] = source
+    for voice, uri in zip(entry.get("voices", [entry]), references_of(row), strict=True):
+        if uri is not None and (source := sounds.references.get(uri)) is not None:
+            voice["ref"] = source
 
 
 def _checked_mode(audio: str) -> Mode:

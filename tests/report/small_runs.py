@@ -133,6 +133,13 @@ def write_run(
     return uri
 
 
+def voice(
+    prompt_audio: str | None = None, prompt_text: str | None = None, description: str | None = None
+) -> Row:
+    """One entry of a row's `voices`."""
+    return {"prompt_audio": prompt_audio, "prompt_text": prompt_text, "description": description}
+
+
 def voice_file(folder: Path, name: str, pitch: float = 150.0) -> str:
     path = folder / f"{name}.flac"
     path.write_bytes(tone(1.5, pitch))

@@ -48,7 +48,7 @@ def test_an_entry_leaves_out_what_is_not_there() -> None:
     [row] = rows(spoken(1, "a b", "a c", prompt_text="Said.", speaker="anna", seconds=0.25))
     assert entry_of(row) == {
         "row": 1, "id": "utt-1", "status": "ok", "unit": "word", "rate": 0.5, "counts": [1, 0, 0, 2], "sim": 0.5,
-        "s": 0.25, "voice": "anna", "lang": "en", "text": "a b", "heard": "a c",
+        "s": 0.25, "voice": ["anna"], "lang": "en", "text": "a b", "heard": "a c",
         "diff": [["=", "a", "a"], ["s", "b", "c"]], "prompt": "Said.",
         "more": [["seed", str(2**62 + 1)], ["finish_reason", "eos"]],
     }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from browser import Browser, browser, find_browser
-from small_runs import failed, judged, spoken, take, tone, voice_file, write_run
+from small_runs import failed, judged, spoken, take, tone, voice, voice_file, write_run
 
 from pipeline.commit import ShardLog
 from pipeline.records import Row, to_table
@@ -161,6 +161,64 @@ def test_filters_filter_and_sorts_sort(chromium: Browser, some: Path) -> None:
     assert chromium.js(IDS) == ["utt-5"]
 
 
+DEEP = "masculine, deep, as if he had all the time in the world"
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    anna, ben = voice_file(tmp_path, "anna"), str(tmp_path / "ben.flac")
+    Path(ben).write_bytes(tone(0.9, 300.0))
+    late = "[SPEAKER0] Is it late? [SPEAKER1] It is."
+    rows = [
+        spoken(1, late, "is it", prompt_audio=anna, prompt_text="Anna said this.", similarity=0.4,
+               voices=[voice(anna, "Anna said this."), voice(ben, "Ben said that.")]),
+        spoken(2, late, "it is", prompt_audio=ben, prompt_text_heard="ben said",
+               voices=[voice(description=DEEP), voice(ben)]),
+        spoken(3, "It is late.", "it is", voices=[voice(description="feminine, slow")]),
+        spoken(4, "It is late.", "it is late", prompt_audio=anna, prompt_text="Anna said this."),
+    ]  # fmt: skip
+    return report(tmp_path, rows)
+
+
+def test_all_voices_of_a_dialogue_are_named_and_heard(chromium: Browser, talks: Path) -> None:
+    chromium.open(talks)
+    who = "[...{}.querySelectorAll('.who span')].slice(1).map(x => x.textContent)"
+    players = "[...{}.querySelectorAll('.reference .what')].map(x => x.textContent)"
+    told = {1: ["SPEAKER0 anna", "SPEAKER1 ben", "en"], 2: [f"SPEAKER0 “{DEEP}”", "SPEAKER1 ben", "en"],
+            3: ["“feminine, slow”", "en"], 4: ["anna", "en"]}  # fmt: skip
+    heard = {
+        1: ["Reference SPEAKER0", "Reference SPEAKER1"],
+        2: ["Reference SPEAKER1"],
+        3: [],
+        4: ["Reference"],
+    }
+    for i in range(1, 5):
+        assert chromium.js(who.format(row_of(f"utt-{i}"))) == told[i]
+        assert chromium.js(players.format(row_of(f"utt-{i}"))) == heard[i]
+    details = [chromium.js(f"{row_of(f'utt-{i}')}.querySelector('dl').textContent") for i in range(1, 5)]
+    assert "SPEAKER0Anna said this.what the reference saysSPEAKER1Ben said that." in details[0]
+    assert f"SPEAKER0{DEEP}the voice, as described" in details[1]
+    assert "SPEAKER1ben saidthe reference, as heard" in details[1]
+    assert "voicefeminine, slowthe voice, as described" in details[2]
+    assert "reference saysAnna said this." in details[3]
+    chromium.js(f"{row_of('utt-1')}.querySelectorAll('.reference .play')[1].click()")
+    chromium.wait_for("audio.readyState >= 2 && audio.currentTime > 0")
+    assert chromium.js("audio.duration") == pytest.approx(0.9, abs=0.001), "Ben's"
+    assert complaints(chromium) == []
+
+
+def test_a_row_is_found_by_any_of_its_voices(chromium: Browser, talks: Path) -> None:
+    chromium.open(talks)
+    options = "[...document.querySelectorAll('#voice option')].map(x => x.textContent)"
+    assert chromium.js(options) == ["all", "anna (2)", "ben (2)", "feminine, slow (1)", f"{DEEP} (1)"]
+    for name, found in (("anna", [1, 4]), ("ben", [1, 2]), ("feminine, slow", [3]), (DEEP, [2])):
+        choose(chromium, "voice", name)
+        assert sorted(chromium.js(IDS)) == [f"utt-{i}" for i in found]
+    choose(chromium, "voice", "")
+    choose(chromium, "search", "deep")
+    chromium.wait_for(f"{IDS}.join() === 'utt-2'")
+
+
 @pytest.fixture
 def gated(tmp_path: Path) -> Path:
     anna = voice_file(tmp_path, "anna")
@@ -304,7 +362,16 @@ def test_a_manifest_full_of_markup_does_nothing(chromium: Browser, tmp_path: Pat
     rows = [
         spoken(1, EVIL, f"{EVIL} and more", **evil, normalizer="en/1", unscored_reason=EVIL),
         failed(2, EVIL, error_message=EVIL, utterance_id=f"{EVIL}2", speaker=EVIL),
-        spoken(3, EVIL, EVIL, utterance_id=f"{EVIL}3", language_heard=EVIL),
+        spoken(
+            3,
+            EVIL,
+            EVIL,
+            utterance_id=f"{EVIL}3",
+            language_heard=EVIL,
+            speaker=EVIL,
+            prompt_text_heard=EVIL,
+            voices=[voice(f"{EVIL}.flac"), voice(f"b/{EVIL}", EVIL), voice(description=EVIL)],
+        ),
     ]
     reason = f"{EVIL}: {EVIL}"
     broken = take(0, reason, status="failed", error_code=EVIL, finish_reason=EVIL)
@@ -332,11 +399,14 @@ def test_nothing_leaves_the_page(chromium: Browser, some: Path) -> None:
     assert any("Content Security Policy" in str(event) for event in complaints(chromium))
 
 
+@pytest.mark.parametrize("page", ["gated", "talks"])
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_a_phone_by_day_and_night(chromium: Browser, gated: Path, dark: bool) -> None:
+def test_it_fits_a_phone_by_day_and_night(
+    chromium: Browser, request: pytest.FixtureRequest, page: str, dark: bool
+) -> None:
     chromium.look(360, 780, dark=dark, phone=True)
     try:
-        chromium.open(gated)
+        chromium.open(request.getfixturevalue(page))
         chromium.js("document.querySelectorAll('details').forEach(x => x.open = true)")
         assert chromium.js("document.documentElement.scrollWidth") == 360, "it scrolls sideways"
         small = "[...document.querySelectorAll('.play, select, #search, #clear, .outcomes button')].filter(x => x.offsetHeight"
