@@ -16,6 +16,8 @@ from babel.dates import format_date
 from babel.units import format_unit
 from num2words import CONVERTER_CLASSES, num2words
 
+from pipeline.narration.english import english_form
+
 _MAX_DIGITS = 15  # longer ones are no quantities
 _CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY"}
 _UNITS = {
@@ -37,10 +39,36 @@ _UNITS = {
     "MB": "digital-megabyte",
     "GB": "digital-gigabyte",
     "TB": "digital-terabyte",
+    "min": "duration-minute",
+    "sec": "duration-second",
+    "ms": "duration-millisecond",
+    "hr": "duration-hour",
+    "hrs": "duration-hour",
+    "ft": "length-foot",
+    "lb": "mass-pound",
+    "lbs": "mass-pound",
+    "oz": "mass-ounce",
+    "m²": "area-square-meter",
+    "km²": "area-square-kilometer",
+}
+# `5m` may be five million, `5s` a plural
+_SPACED_UNITS = {
+    "m": "length-meter",
+    "g": "mass-gram",
+    "l": "volume-liter",
+    "s": "duration-second",
+    "h": "duration-hour",
+}
+_SCALES = {
+    "k": "thousand",
+    "m": "million",
+    "mn": "million",
+    "b": "billion",
+    "bn": "billion",
+    "tn": "trillion",
 }
 _ISO_DATE = re.compile(r"(?<![\w-])(\d{4})-(\d\d)-(\d\d)(?![\w-])")
-_ORDINAL = re.compile(r"(?<!\w)(\d{1,4})(?:st|nd|rd|th)(?!\w)")
-_CLOCK = re.compile(r"(?<![\w:.])(\d{1,2}):([0-5]\d)(?![\w:])")
+_SLASHED_DATE = re.compile(r"(?<![\w/.-])(\d{1,2})/(\d{1,2})/(\d{4})(?![\w/-])")
 # where `3. Mann` is the third: whether a period ends a sentence cannot be told, and cases would be wrong
 _PERIOD_ORDINALS = frozenset(
     (
@@ -94,41 +122,46 @@ class _Speaker:
         apart = r"(?![\w]|[.,:/]\d)"
         if locale.language in _PERIOD_ORDINALS:
             apart += r"(?!\.\s)"
-        self._number = re.compile(rf"(?<![\w.,:/-])(-?)({number}){apart}|(?<=\w-)()({number}){apart}")
+        self._number = re.compile(rf"(?<![\w.,:/−-])([−-]?)({number}){apart}|(?<=\w-)()({number}){apart}")
         marks = "".join(map(re.escape, _CURRENCIES))
+        self._is_english = locale.language == "en"
+        scale = r"\s(?:thousand|million|billion|trillion)\b"
+        if self._is_english:
+            scale += r"|\s?(?:bn|mn|tn)\b|[kKmMbB]\b"
         self._money = re.compile(
-            rf"([{marks}])\s?({number}){apart}(\s(?:thousand|million|billion|trillion)\b)?"
+            rf"([{marks}])\s?({number})(?:({scale})|{apart})"
             rf"|(?<![\w.,])({number})\s?([{marks}])"
         )
-        units = "|".join(map(re.escape, _UNITS))
-        self._unit = re.compile(rf"(?<![\w.,])({number})\s?({units})(?!\w)")
-        months = "|".join(re.escape(name) for name in locale.months["format"]["wide"].values())
-        self._day = re.compile(rf"\b({months}) (\d{{1,2}})(?![\d:])|(?<![\w.,])(\d{{1,2}}) (?={months})")
+        units = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
+        # the period of `45 min. later` ends no sentence
+        self._unit = re.compile(
+            rf"(?<![\w.,/])([−-]?)({number})(?:\s?({units})|\s({'|'.join(_SPACED_UNITS)}))(?!\w|/)"
+            r"(?:(?<=min|sec|hrs|lbs)\.(?=\s[a-z])|(?<=ft|hr|lb|oz)\.(?=\s[a-z]))?"
+        )
 
     def speak(self, text: str) -> str:
-        text = _ISO_DATE.sub(self._date, text)
+        text = _ISO_DATE.sub(lambda m: self._date(m, *m.groups()), text)
+        text = _SLASHED_DATE.sub(self._slashed_date, text)
         text = self._money.sub(self._sum, text)
         text = self._unit.sub(self._quantity, text)
-        if self._locale.language == "en":
-            text = self._day.sub(self._day_of_month, text)
-            text = _ORDINAL.sub(lambda m: self._words(int(m[1]), "ordinal") or m[0], text)
-            text = _CLOCK.sub(self._time, text)
+        if self._is_english:
+            text = english_form(text, self._words)
         return self._number.sub(self._plain, text)
 
-    def _date(self, match: re.Match[str]) -> str:
+    def _date(self, match: re.Match[str], year: str, month: str, day: str) -> str:
         try:
-            day = date(*map(int, match.groups()))
+            named: str = format_date(date(int(year), int(month), int(day)), "long", locale=self._locale)
         except ValueError:
             return match[0]
-        named: str = format_date(day, "long", locale=self._locale)
         return named
 
-    def _day_of_month(self, match: re.Match[str]) -> str:
-        month, day = match[1], match[2] or match[3]
-        said = self._words(int(day), "ordinal")
-        if said is None or not 1 <= int(day) <= 31:
+    def _slashed_date(self, match: re.Match[str]) -> str:
+        """Where only one of the two can be the month."""
+        first, second, year = match.groups()
+        if first != second and max(int(first), int(second)) <= 12:
             return match[0]
-        return f"{month} {said}" if month else f"{said} "
+        month, day = (first, second) if int(second) > 12 else (second, first)
+        return self._date(match, year, month, day)
 
     def _sum(self, match: re.Match[str]) -> str:
         amount = self._value(match[2] or match[4])
@@ -136,6 +169,8 @@ class _Speaker:
         try:
             said = num2words(amount, lang=self._language, to="currency", currency=currency, separator=_CENTS)
             if _CENTS in said and amount != int(amount) and not match[3]:
+                if self._is_english:
+                    return _english_sum(said, amount)
                 return _plainly(num2words(amount, lang=self._language, to="currency", currency=currency))
         except (NotImplementedError, OverflowError, ValueError, TypeError):
             return match[0]
@@ -143,22 +178,19 @@ class _Speaker:
             return match[0]
         whole = _plainly(said.partition(_CENTS)[0])
         if not match[3]:
-            return whole
+            return _euros(whole, amount) if self._is_english else whole
         name = whole.rpartition(" ")[2]  # `$2.5 million`: two point five million dollars
-        return f"{self._words(amount)}{match[3]} {name if name.endswith('s') else name + 's'}"
+        scale = match[3].strip()
+        scale = _SCALES.get(scale.lower(), scale)
+        return f"{self._words(amount)} {scale} {name if name.endswith('s') else name + 's'}"
 
     def _quantity(self, match: re.Match[str]) -> str:
-        amount = self._value(match[1])
-        named: str = format_unit(amount, _UNITS[match[2]], "long", locale=self._locale)
-        said = self._words(int(amount) if amount == int(amount) else amount)
-        return self._number.sub(lambda _: said, named, count=1) if said else match[0]
-
-    def _time(self, match: re.Match[str]) -> str:
-        hour, minute = int(match[1]), int(match[2])
-        if hour > 24:
-            return match[0]
-        minutes = "" if not minute else f" {'oh ' * (minute < 10)}{self._words(minute)}"
-        return f"{self._words(hour)}{minutes or ' o’clock'}"
+        amount = self._value(match[2])
+        unit = _SPACED_UNITS[match[4]] if match[4] else _UNITS[match[3]]
+        named: str = format_unit(amount, unit, "long", locale=self._locale)
+        said = self._words(-amount if match[1] else amount)
+        # French parts them with a no-break space
+        return " ".join(self._number.sub(lambda _: said, named, count=1).split()) if said else match[0]
 
     def _plain(self, match: re.Match[str]) -> str:
         sign, digits = match[1] or match[3] or "", match[2] or match[4]
@@ -171,7 +203,7 @@ class _Speaker:
         elif len(digits) == 4 and int(digits) in _YEARS and not sign:
             said = self._words(int(digits), "year")
         else:
-            said = self._words(int(f"{sign}{digits}"))
+            said = self._words(-value if sign else value)
         return said or match[0]
 
     def _value(self, digits: str) -> Decimal:
@@ -184,6 +216,16 @@ class _Speaker:
             return _plainly(num2words(whole, lang=self._language, to=to))
         except (NotImplementedError, OverflowError, ValueError, TypeError, IndexError, KeyError):
             return None
+
+
+def _english_sum(said: str, amount: Decimal) -> str:
+    whole, _, cents = said.partition(_CENTS)
+    return _plainly(cents if amount < 1 else f"{_euros(whole, amount)} and {cents}")
+
+
+def _euros(said: str, amount: Decimal) -> str:
+    """num2words knows no plural of the euro."""
+    return said if int(amount) == 1 else re.sub(r"\beuro\b", "euros", said)
 
 
 def _plainly(words: str) -> str:

@@ -59,7 +59,7 @@ def make_script(
         narrator = voices.narrator(number, chapter.title)
         spoken = _spoken_pieces(chapter, narrator, voices, language, options)
         for i, (kind, voice, written, pause_s) in enumerate(spoken, start=1):
-            said = speak(with_arabic_number(written) if kind == "heading" else written)
+            said = speak(with_arabic_number(written, language) if kind == "heading" else written)
             name = f"ch{number:02d}-{i:04d}"
             segments.append(Segment(name, number, written, said, voice.name, pause_s))
     titles = tuple(chapter.title for chapter in book.chapters)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.narration.book import is_spoken
+from pipeline.narration.english import refers_ahead
 from pipeline.narration.lexicon import abbreviations
 
 Span = tuple[int, int]
@@ -54,18 +55,19 @@ def sentences(text: str, language: str) -> list[Span]:
         begin = text.find(sentence.strip(), at)
         if begin < 0:  # it was altered on its way: what it says stays with the sentence before
             continue
-        if _ends_sentence(text[:begin], _primary(language)):
+        if _ends_sentence(text[:begin], text[begin:], _primary(language)):
             starts.append(begin)
         at = begin + len(sentence.strip())
     return _spans([_behind_closing(text, start) for start in starts], len(text))
 
 
-def _ends_sentence(before: str, language: str) -> bool:
+def _ends_sentence(before: str, behind: str, language: str) -> bool:
     said = before.rstrip().rstrip(_CLOSING).rstrip()
     last = said.rpartition(" ")[2]
     # `El Sr.` is not the end: what is written large is read before a name
     is_title = last[:1].isupper() and last in abbreviations().get(language, {})
-    return bool(said) and said[-1] in _ENDS and not is_title
+    is_reference = language == "en" and behind[:1].isdigit() and refers_ahead(last)
+    return bool(said) and said[-1] in _ENDS and not is_title and not is_reference
 
 
 def _behind_closing(text: str, start: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from roman_numerals import InvalidRomanNumeralError, RomanNumeral
 
+from pipeline.narration.english import REGNAL_NAMES
 from pipeline.narration.lexicon import Lexicon, respeller
 from pipeline.narration.numerals import number_speaker
 from pipeline.narration.sound_tags import SOUND_TAGS, parted_at_sounds
@@ -32,9 +33,11 @@ def spoken_form(language: str, lexicon: Lexicon, *, numbers: bool = True) -> Cal
     return lambda text: "".join(map(speak, parted_at_sounds(text)))
 
 
-def with_arabic_number(heading: str) -> str:
+def with_arabic_number(heading: str, language: str) -> str:
     """`Chapter IV` as `Chapter 4`; a heading in which no Roman number stands stays as it is."""
     match = _NUMBERED.match(heading)
+    if language.lower().startswith("en") and match and match[1] in REGNAL_NAMES:
+        return heading  # `Louis XIV` is no chapter
     if match is None or (match[1] is None and len(match[2]) < len(heading.rstrip("."))):
         return heading  # `I, Claudius`
     try:

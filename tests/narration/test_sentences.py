@@ -16,6 +16,7 @@ CASES = {
     "ellipsis": ("en", ["Well...", "Then it ended."]),
     "parentheses": ("en", ["He left (see p. 5.) at once.", "She stayed."]),
     "list number": ("en", ["See Item 1. Foo is there.", "Bar is not."]),
+    "references": ("en", ["See vol. 3 and fig. 2 at No. 221, p. 12.", "They read pp. 12–15 there.", "He left."]),
     "german": ("de", ["Der 3. Mann kam z. B. um 5 Uhr.", "„Wer ist da?“, fragte er.", "Dr. Müller schwieg."]),
     "french": ("fr", ["M. Dupont est parti.", "« Vraiment ? » dit-elle."]),
     "spanish": ("es", ["¿Quién es?", "El Sr. López no lo sabe."]),

@@ -11,7 +11,7 @@ from pipeline.narration.spoken import spoken_form, with_arabic_number
 
 ENGLISH = {
     "He paid $5.": "He paid five dollars.",
-    "It is $5.20 or £1.50.": "It is five dollars twenty cents or one pound fifty pence.",
+    "It is $5.20 or £1.50.": "It is five dollars and twenty cents or one pound and fifty pence.",
     "A $2.5 million plan.": "A two point five million dollars plan.",
     "In 1865, 1,234 men left.": "In eighteen sixty-five, one thousand two hundred and thirty-four men left.",
     "At 10:30, 9:05 and 7:00.": "At ten thirty, nine oh five and seven o’clock.",
@@ -26,12 +26,47 @@ ENGLISH = {
     "_Very_ odd snake_case.": "Very odd snake_case.",
     "Version 1.2.3 of B2B mp3.": "Version 1.2.3 of B2B mp3.",
     "Ha! [laugh] Yes. [music start] [sic]": "Ha! <SE>[Laughter]</SE> Yes. <SE_s>[Music]</SE_s> [sic]",
+    # what is English alone
+    "Call 555-1234.": "Call five five five, one two three four.",
+    "Call (212) 555-0100.": "Call two one two, five five five, zero one zero zero.",
+    "Dial +1 212-555-1234.": "Dial plus one, two one two, five five five, one two three four.",
+    "From 800-1200 men.": "From eight hundred-twelve hundred men.",
+    "We met on 3 May 2021.": "We met on the third of May twenty twenty-one.",
+    "3 May, the 4 May and 5th June": "the third of May, the fourth of May and the fifth of June",
+    "May 3, 2021, and May 21st.": "May third, twenty twenty-one, and May twenty-first.",
+    "On the 1st of June.": "On the first of June.",
+    "Due 12/25/2020.": "Due December twenty-fifth, twenty twenty.",
+    "Due 25/12/2020 or 5/5/2020.": "Due December twenty-fifth, twenty twenty or May fifth, twenty twenty.",
+    "Due 3/4/2020, 13/13/2020, 9/11 or 24/7.": "Due 3/4/2020, 13/13/2020, 9/11 or 24/7.",
+    "In the 1990s, the mid-1800s, the ’90s": "In the nineteen nineties, the mid-eighteen hundreds, the nineties",
+    "In his 30s, for 30s.": "In his thirties, for 30s.",
+    "3/4 of it, 1/2 a mile, 2 1/2 cups": "three quarters of it, one half a mile, two and one half cups",
+    "On 3/4, in 3/4 time, 2/4": "On 3/4, in 3/4 time, 2/4",
+    "$1.5bn, £3m and $5k": "one point five billion dollars, three million pounds and five thousand dollars",
+    "2.5 m in 45 min": "two point five meters in forty-five minutes",
+    "It took 45 min. then. Or 1 hr.": "It took forty-five minutes then. Or one hour.",
+    "A 5m plan.": "A 5m plan.",  # metres or millions
+    "No. 221 and Nos. 3–5": "number two hundred and twenty-one and numbers three to five",
+    "He said no. 12 came.": "He said no. twelve came.",
+    "It is -5 °C, or −3 °C.": "It is minus five degrees Celsius, or minus three degrees Celsius.",
+    "5-10 km": "five-ten kilometers",
+    "p. 12, pp. 12–15, vol. 3": "page twelve, pages twelve to fifteen, volume three",
+    "Smith et al. agree.": "Smith and others agree.",
+    "Louis XIV, Henry VIII’s": "Louis the fourteenth, Henry the eighth’s",
+    "Charles I of England. When I met Charles I ran.": "Charles the first of England. When I met Charles I ran.",
+    "Louis VIV, Malcolm X": "Louis VIV, Malcolm X",
+    "$12.50 or $0.50": "twelve dollars and fifty cents or fifty cents",
+    "€1,299.99, €1": "one thousand two hundred and ninety-nine euros and ninety-nine cents, one euro",
+    "St. Paul of Main St.": "St. Paul of Main St.",
 }
 OTHERS = [
     ("de", "Es kostet 5,20 €, z. B. 1.234,5 km.", "Es kostet fünf Euro und zwanzig Cent, zum Beispiel "
      "eintausendzweihundertvierunddreißig Komma fünf Kilometer."),
     ("de", "Am 3. Mai kamen 3.", "Am 3. Mai kamen drei."),
     ("fr", "M. Dupont a 1 234 livres et 50 %.", "Monsieur Dupont a mille deux cent trente-quatre livres et cinquante pour cent."),
+    ("de", "Bei -5 °C nach 45 min am 25/12/2020", "Bei minus fünf Grad Celsius nach fünfundvierzig Minuten am "
+     "25. Dezember zweitausendzwanzig"),
+    ("fr", "Il a 5 h et 3/4, 555-1234.", "Il a cinq heures et 3/4, cinq cent cinquante-cinq-mille deux cent trente-quatre."),
     ("sv", "Det är 20 km.", "Det är tjugo kilometer."),
     ("zh", "他有3个。", "他有3个。"),  # no library has the words: as written
     ("tlh", "3 Hov", "3 Hov"),
@@ -87,7 +122,7 @@ def test_every_sound_is_put_in_its_marks() -> None:
     ("heading", "said"),
     [("CHAPTER IV. The Storm", "CHAPTER 4. The Storm"), ("XII", "12"), ("IX.", "9."), ("I, Claudius", "I, Claudius"),
      ("Part One", "Part One"), ("Kapitel XL: Ende", "Kapitel 40: Ende"), ("CHAPTER IIII", "CHAPTER IIII"),
-     ("Mix", "Mix")],
+     ("Mix", "Mix"), ("Louis XIV", "Louis XIV")],
 )  # fmt: skip
 def test_roman_numbers_of_headings(heading: str, said: str) -> None:
-    assert with_arabic_number(heading) == said
+    assert with_arabic_number(heading, "en") == said
