@@ -16,14 +16,16 @@ from functools import partial
 from rich.console import Console
 
 from jobs.clone_voices import clone_voices
+from pipeline.beforehand import refuse_conflicts
 from pipeline.command_options import run_alone
 from pipeline.config import RunConfig
 from pipeline.dataset.card import Card
-from pipeline.dataset.export import ExportReport, check_formats, export_dataset
-from pipeline.dataset.folder import DatasetFolder, open_dataset
+from pipeline.dataset.export import ExportReport, check_formats, export_dataset, formats_there
+from pipeline.dataset.folder import DatasetFolder, look_at_dataset, open_dataset
 from pipeline.dataset.hours import first_limits, is_reached, next_limits
 from pipeline.dataset.licence import ModelLicence, licence_of, refuse_restricted
 from pipeline.dataset.plan import DatasetPlan
+from pipeline.dataset.references import check_references
 from pipeline.dataset.source import Source, read_source
 from pipeline.dataset.survey import Survey, survey_run
 from pipeline.dataset.views import print_estimate, print_export, print_made
@@ -53,13 +55,20 @@ def synthesize(
     estimate_only: bool = False,
     take_over: bool = False,
 ) -> Made:
-    """Raises what the run raises, and ConfigError, ManifestError for what can be known before it."""
+    """Raises what the run raises, and ConfigError, ManifestError for what can be known before it.
+
+    An estimate raises for the same: of the folder, the references, the settings of a run that is there.
+    """
     check_formats(formats, plan)
     licence = licence_of(config.model, plan.licence.model)
     refuse_restricted(licence, plan.licence)
     source = read_source(texts, voices, plan, config.check)
-    draws = source.first_rows()
-    print_estimate(console, source, draws)
+    print_estimate(console, source, source.first_rows())
+    store = look_at_dataset(out, source.sampled_from)
+    check_formats(formats_there(store), plan)
+    refuse_conflicts(DatasetFolder(store).run_uri, "speak", config)
+    say(console, "looking at the references")
+    check_references(source.voices, voices, config)
     if estimate_only:
         return Made(None, reached=True)
     folder = open_dataset(out, source.sampled_from)
@@ -82,7 +91,7 @@ def speak_until_enough(
     plan, sampler = source.plan, source.sampler
     folder.append(sampler.draw(first_limits(plan, sampler.speakers), folder.taken()), plan)
     while True:
-        # strict: the texts are checked, so a bad row is a bad voice, and all its hours would be missing
+        # strict: texts and voices are checked, so a bad row is a voice that has changed since
         clone_voices(
             folder.manifest_uri,
             folder.run_uri,
@@ -110,8 +119,11 @@ def export_all(
     formats: Sequence[str],
     console: Console,
 ) -> tuple[ExportReport, ...]:
-    """Each format into a folder of its name."""
-    if formats and not survey.whole.rows:
+    """Each format into a folder of its name, and again those that are there: all exports are of one plan."""
+    names = dict.fromkeys([*formats, *formats_there(folder.store)])
+    if not names:
+        return ()
+    if not survey.whole.rows:
         say(
             console,
             f"no row was accepted, so nothing is exported; look at: voicemill report {folder.run_uri}",
@@ -121,7 +133,7 @@ def export_all(
     card = Card(source.plan, survey, licence, run, source.voices, source.texts.left_out)
     selection = source.selection(run["fingerprint"])
     reports = []
-    for name in dict.fromkeys(formats):
+    for name in names:
         uri = f"{folder.store.uri}/{name}"
         reports.append(export_dataset(uri, name, folder.run_uri, selection, card, config.model))
         print_export(console, reports[-1])

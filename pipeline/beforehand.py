@@ -64,8 +64,10 @@ def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
         )
     print_preflight(console, preflight.report, preflight.config)
     if strict and preflight.report.bad_rows:
+        count = preflight.report.bad_rows
         raise ManifestError(
-            f"{preflight.manifest_uri}: {preflight.report.bad_rows} bad rows; mend them, or drop --strict"
+            f"{preflight.manifest_uri}: {count} bad {'row' if count == 1 else 'rows'}, told above; a strict run "
+            "takes none: mend what is named there"
         )
     return preflight
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO
 
-from pipeline.config import RunConfig
+from pipeline.config import CheckConfig, RunConfig
 from pipeline.consent import ConsentRules, load_consent
 from pipeline.engine.dialogue import speaker_name
 from pipeline.engine.frame_budget import estimate_duration_s
@@ -23,7 +23,7 @@ from pipeline.stages.check_prompt import GROUND_TRUTH_LIMITS, PromptLimits, chec
 from pipeline.stages.check_request import CheckedRow, RequestChecker
 from pipeline.stages.load_prompt import NO_TRANSCRIPT, load_prompt, prompt_id
 from pipeline.storage import open_uri
-from pipeline.uri_rules import rules_of
+from pipeline.uri_rules import UriRules, rules_of
 from pipeline.uris import resolve_uri, shown
 
 _CHUNK_ROWS = 4096
@@ -46,6 +46,24 @@ class PreflightReport:
     warnings: list[str] = field(default_factory=list)
 
 
+def prompt_limits(check: CheckConfig) -> PromptLimits:
+    """What a job's references are held to."""
+    return PromptLimits(min_duration_s=check.min_prompt_s, max_duration_s=check.max_prompt_s)
+
+
+def look_at_recording(
+    uri: str, name: str, limits: PromptLimits, check: CheckConfig, rules: UriRules
+) -> PromptVerdict:
+    """Reads and measures one recording; `uri` is whole, `name` is what its faults call it."""
+    try:
+        loaded = load_prompt(uri, check.max_prompt_bytes, rules)
+        checked = check_prompt(loaded.data, limits)
+    except RowError as error:
+        return PromptVerdict(uri, None, (Fault(error.code, f"{name}: {error.message}"),))
+    faults = tuple(Fault(fault.code, f"{name}: {fault.message}") for fault in checked.faults)
+    return PromptVerdict(uri, loaded.audio_sha256, faults)
+
+
 class Preflight:
     """Checks one manifest. `rows()` may be walked more than once; what it names is read once."""
 
@@ -63,10 +81,9 @@ class Preflight:
         # sound that exists already is nobody's new voice
         speaks = task == "speak"
         self._consent = load_consent(consent.required, consent.revoked) if speaks else ConsentRules()
-        prompts = PromptLimits(min_duration_s=check.min_prompt_s, max_duration_s=check.max_prompt_s)
         # column of the recordings that are looked at -> what they are called, and held to
         self._recordings = {
-            "prompt_audio": ("reference", prompts),
+            "prompt_audio": ("reference", prompt_limits(check)),
             "ground_truth_audio": ("ground truth", GROUND_TRUTH_LIMITS),
         }
         self._verdicts: dict[tuple[str, str], PromptVerdict] = {}
@@ -117,15 +134,13 @@ class Preflight:
 
     def _look_at(self, given: tuple[str, str]) -> PromptVerdict:
         column, uri = given
-        name, limits = self._recordings[column]
         try:
             uri = resolve_uri(self.manifest_uri, uri)
-            loaded = load_prompt(uri, self.config.check.max_prompt_bytes, self._rules)
-            checked = check_prompt(loaded.data, limits)
         except RowError as error:
-            return PromptVerdict(uri, None, (Fault(error.code, f"{name}: {error.message}"),))
-        faults = tuple(Fault(fault.code, f"{name}: {fault.message}") for fault in checked.faults)
-        return PromptVerdict(uri, loaded.audio_sha256, faults)
+            return PromptVerdict(
+                uri, None, (Fault(error.code, f"{self._recordings[column][0]}: {error.message}"),)
+            )
+        return look_at_recording(uri, *self._recordings[column], self.config.check, self._rules)
 
     def _planned(self, checked: CheckedRow) -> Row:
         row: Row = {**dict.fromkeys(PLANNED_ROW.names), **checked.values}

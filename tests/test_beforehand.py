@@ -140,7 +140,7 @@ def test_an_unfinished_run_is_not_scored(whole: Whole) -> None:
 
 
 def test_a_strict_check_refuses(whole: Whole) -> None:
-    with pytest.raises(ManifestError, match="1 bad rows"):
+    with pytest.raises(ManifestError, match="1 bad row, told above; a strict run takes none"):
         check_manifest(whole.manifest, CONFIG, Console(file=io.StringIO()), strict=True)
 
 

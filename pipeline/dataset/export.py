@@ -1,7 +1,7 @@
 """A data set in one format, in a folder of its own: its files, then the card, then `_SUCCESS`.
 
 `export.json` is written first and says whose folder it is, so that an export which was killed is made anew
-and nobody's files are replaced.
+and nobody's files are replaced. `_SUCCESS` says what it was made of; where that has changed it is made again.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ FORMATS = (*(each.name for each in _CLASSES), ChatML.name, ALIGNMENTS)
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """Rows in the export, those that its format cannot hold, and whether it was there already."""
+    """Rows in the export, those that its format cannot hold, whether it was there already, and what is other
+    than in the one that it replaces."""
 
     uri: str
     rows: int
     left_out: int
     there_already: bool
+    changed: tuple[str, ...] = ()
 
 
 def check_formats(names: Collection[str], plan: DatasetPlan) -> None:
@@ -50,8 +52,16 @@ def check_formats(names: Collection[str], plan: DatasetPlan) -> None:
             raise ConfigError(f"--format {name}: there is no such format; use {', '.join(FORMATS)}")
     if ALIGNMENTS in names:
         if plan.alignment.model is None:
-            raise ConfigError("--format alignments: name a CTC checkpoint as alignment.model in the plan")
+            raise ConfigError(
+                "alignments (asked for, or there already): name a CTC checkpoint as alignment.model in "
+                "the plan"
+            )
         locate(plan.alignment.model, plan.alignment.revision, weights=False)
+
+
+def formats_there(store: Store) -> list[str]:
+    """The formats that a data set's folder has an export of, begun or whole."""
+    return [name for name in FORMATS if store.exists(f"{name}/{OWNER}")]
 
 
 def exporter_for(name: str, store: Store, model: ModelConfig, plan: DatasetPlan) -> Exporter:
@@ -78,8 +88,10 @@ def export_dataset(
     store = open_destination(uri)
     exporter = exporter_for(name, store, model, selection.plan)
     what = _content(name, selection, card)
-    if (whole := _begin(store, uri, exporter, what)) is not None:
+    whole = _whole(store, uri, exporter, what)
+    if whole is not None and whole["of"] == what:
         return ExportReport(uri, whole["rows"], sum(whole["left_out"].values()), there_already=True)
+    _make_ready(store, uri, exporter, what)
     rows = 0
     splits: set[str] = set()
     for utterance in selection.rows(run_uri):
@@ -92,46 +104,64 @@ def export_dataset(
     left_out = sum(exporter.left_out.values())
     done = {"of": what, "rows": rows - left_out, "left_out": dict(sorted(exporter.left_out.items()))}
     store.put(SUCCESS, _json(done))
-    return ExportReport(uri, rows - left_out, left_out, there_already=False)
+    changed = () if whole is None else _changed(whole["of"], what)
+    return ExportReport(uri, rows - left_out, left_out, there_already=False, changed=changed)
 
 
 def _content(name: str, selection: Selection, card: Card) -> dict[str, Any]:
-    """What an export depends on. A run's rows never change, there are only more of them."""
+    """What an export depends on, by the names it is told under. A run's rows never change, there are only
+    more of them."""
+    plan = card.plan
     return {
         "format": name,
         "run": selection.run,
         "rows": card.survey.rows,
-        "kept": card.survey.whole.rows,
-        "splits": fingerprint(selection.split_of),
-        "name": card.plan.name,
-        "licences": {**asdict(card.plan.licence), **asdict(card.licence)},
-        "alignment": asdict(card.plan.alignment) if name == ALIGNMENTS else None,
+        "accepted rows": card.survey.whole.rows,
+        "rows left out": dict(card.survey.left_out),
+        "texts left out": dict(card.texts_left_out),
+        "splits": fingerprint({"names": sorted(plan.split_shares), "of": selection.split_of}),
+        "styles": fingerprint({name: asdict(style) for name, style in plan.style_shares.items()}),
+        "name": plan.name,
+        "licences": {
+            **asdict(plan.licence),
+            **asdict(card.licence),
+            "voices": fingerprint({voice.ref: voice.licence for voice in card.voices}),
+        },
+        "consents": fingerprint({voice.ref: voice.consent_id for voice in card.voices}),
+        "alignment": asdict(plan.alignment) if name == ALIGNMENTS else None,
     }
 
 
-def _begin(store: Store, uri: str, exporter: Exporter, what: dict[str, Any]) -> dict[str, Any] | None:
-    """Makes the folder ready, or returns what its `_SUCCESS` says if it holds just that."""
-    owner = _json({"format": exporter.name, "run": what["run"]})
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name, value in now.items() if before.get(name) != value)
+
+
+def _whole(store: Store, uri: str, exporter: Exporter, what: dict[str, Any]) -> dict[str, Any] | None:
+    """What the `_SUCCESS` of an export of this data set says, if there is one."""
     keys = list(store.list())
-    if keys and (OWNER not in keys or store.get(OWNER) != owner):
+    if keys and (OWNER not in keys or store.get(OWNER) != _owner(exporter, what)):
         raise RunConflictError(
             f"{uri} holds {next(key for key in keys)} and is no {exporter.name} export of this data set; "
             "move it away, then export again"
         )
-    if SUCCESS in keys:
-        whole: dict[str, Any] = json.loads(store.get(SUCCESS))
-        if whole["of"] == what:
-            return whole
+    return dict(json.loads(store.get(SUCCESS))) if SUCCESS in keys else None
+
+
+def _make_ready(store: Store, uri: str, exporter: Exporter, what: dict[str, Any]) -> None:
+    """Takes away what an export wrote before, and says whose folder it is."""
     ours = re.compile(exporter.files)
-    written = [key for key in keys if key not in (OWNER, CARD, SUCCESS)]
+    written = [key for key in store.list() if key not in (OWNER, CARD, SUCCESS)]
     if (foreign := next((key for key in written if not ours.fullmatch(key)), None)) is not None:
         raise RunConflictError(
             f"{uri} holds {foreign}, which no export wrote; move it away, then export again"
         )
     for key in (SUCCESS, *written):  # the mark first: what is left of the rest is no export
         store.delete(key)
-    store.put(OWNER, owner)
-    return None
+    store.put(OWNER, _owner(exporter, what))
+
+
+def _owner(exporter: Exporter, what: dict[str, Any]) -> bytes:
+    return _json({"format": exporter.name, "run": what["run"]})
 
 
 def _json(record: dict[str, Any]) -> bytes:

@@ -60,25 +60,32 @@ class DatasetFolder:
         return len(lines)
 
 
+def look_at_dataset(uri: str, sampled_from: Mapping[str, Any]) -> Store:
+    """The folder of a data set that is there or may be made; nothing is written.
+
+    Raises RunConflictError for one whose rows were sampled from something else and spoken, or that holds
+    other things; ConfigError for one that cannot be written to.
+    """
+    store = open_destination(uri)
+    if not store.exists(RECORD):
+        if (other := next(store.list(), None)) is not None:
+            raise RunConflictError(f"{uri} holds {other} and no data set; name an empty or a new folder")
+    elif next(store.list(RUN), None) is not None:
+        _refuse_other(store, uri, _record(sampled_from))
+    return store
+
+
 def open_dataset(uri: str, sampled_from: Mapping[str, Any]) -> DatasetFolder:
     """Makes the folder or returns to it; while nothing has been spoken, the rows may be sampled anew.
 
-    Raises RunConflictError for one whose rows were sampled from something else, or that holds other things;
-    ConfigError for one that cannot be written to.
+    Raises as `look_at_dataset` does.
     """
-    store = open_destination(uri)
-    record = json.dumps(sampled_from, indent=2, sort_keys=True).encode()
-    if not store.exists(RECORD) and (other := next(store.list(), None)) is not None:
-        raise RunConflictError(f"{uri} holds {other} and no data set; name an empty or a new folder")
+    store, record = look_at_dataset(uri, sampled_from), _record(sampled_from)
     if store.exists(RECORD) and store.get(RECORD) != record and next(store.list(RUN), None) is None:
         store.delete(MANIFEST)
         store.put(RECORD, record)
     if not store.create(RECORD, record):
-        changed = differences(_read_record(store, uri), json.loads(record))
-        said = "; ".join(f"{name} was {old!r}, is {new!r}" for name, old, new in changed)
-        raise RunConflictError(
-            f"{uri} was sampled otherwise ({said}); restore that (hours may grow), or choose a new --out"
-        )
+        _refuse_other(store, uri, record)
     return DatasetFolder(store)
 
 
@@ -99,6 +106,19 @@ def manifest_row(draw: Draw, plan: DatasetPlan) -> Row:
         "consent_id": voice.consent_id,
     }
     return {name: value for name, value in row.items() if value is not None}
+
+
+def _record(sampled_from: Mapping[str, Any]) -> bytes:
+    return json.dumps(sampled_from, indent=2, sort_keys=True).encode()
+
+
+def _refuse_other(store: Store, uri: str, record: bytes) -> None:
+    changed = differences(_read_record(store, uri), json.loads(record))
+    if changed:
+        said = "; ".join(f"{name} was {old!r}, is {new!r}" for name, old, new in changed)
+        raise RunConflictError(
+            f"{uri} was sampled otherwise ({said}); restore that (hours may grow), or choose a new --out"
+        )
 
 
 def _read_record(store: Store, uri: str) -> dict[str, Any]:

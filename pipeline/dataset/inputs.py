@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import PurePosixPath
 
@@ -112,10 +112,14 @@ def read_voices(uri: str, check: CheckConfig) -> tuple[Voice, ...]:
             faults.append(f"row {row.row}: {shown(voice.ref)} is of {speaker_of[voice.ref]!r} already")
         voices.append(voice)
     if faults or not voices:
-        more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
-        said = "; ".join(faults[:_FAULTS_SHOWN]) + more
-        raise ManifestError(f"{shown(uri)}: {said or 'no voices'}; mend the list of voices")
+        raise bad_voices(uri, faults or ["no voices"])
     return tuple(voices)
+
+
+def bad_voices(uri: str, faults: Sequence[str]) -> ManifestError:
+    """The error that tells the first of the faults in a table of voices, and how many more there are."""
+    more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+    return ManifestError(f"{shown(uri)}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}; mend the table of voices")
 
 
 def digest(rows: Collection[Text] | Collection[Voice]) -> str:

@@ -59,8 +59,10 @@ def print_made(console: Console, source: Source, survey: Survey) -> None:
 
 def print_export(console: Console, report: ExportReport) -> None:
     before = ", there already" if report.there_already else ""
+    has = "has" if len(report.changed) == 1 and not report.changed[0].endswith("s") else "have"
+    why = f"made again: {', '.join(report.changed)} {has} changed; " if report.changed else ""
     gone = f", {report.left_out} that the format cannot hold (see the card)" if report.left_out else ""
-    say(console, f"{report.uri}: {report.rows} rows{gone}{before}")
+    say(console, f"{report.uri}: {why}{report.rows} rows{gone}{before}")
 
 
 def _hours(source: Source) -> str:

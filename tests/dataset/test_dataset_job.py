@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import typer
-from made_sets import failed, rejected, sentence, spoken, write_lines, write_run
+from made_sets import failed, rejected, sentence, speech, spoken, write_lines, write_run
 from rich.console import Console
 from typer.testing import CliRunner
 
 import jobs.dataset
 from jobs.dataset import Made, synthesize
 from pipeline.commands.synthesize import synthesize as command
-from pipeline.config import ModelConfig, RunConfig
+from pipeline.config import ConsentConfig, ModelConfig, RunConfig
 from pipeline.dataset.plan import DatasetPlan, Licences
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import ConfigError, ManifestError, RunConflictError
@@ -27,6 +27,8 @@ from pipeline.records import Row
 
 # four words of six letters take some two and a half seconds: an hour is 1,500 rows
 PLAN = DatasetPlan(hours=40 / 3600, splits={"train": 2.0, "test": 1.0}, seed=5)
+
+NAMES = ("Anna", "Ben", "Cleo")
 
 
 class Speaker:
@@ -50,8 +52,13 @@ class Speaker:
 @pytest.fixture
 def inputs(tmp_path: Path) -> tuple[str, str]:
     texts = write_lines(tmp_path / "texts.txt", *(sentence(i) for i in range(60)))
-    voices = ("ref,speaker,language", *(f"{name}.flac,{name},en" for name in ("Anna", "Ben", "Cleo")))
-    return texts, write_lines(tmp_path / "voices.csv", *voices)
+    for number, name in enumerate(NAMES):
+        (tmp_path / f"{name}.flac").write_bytes(speech(50, number))
+    return texts, write_lines(tmp_path / "voices.csv", *table())
+
+
+def table(licence: str = "cc0-1.0") -> tuple[str, ...]:
+    return ("ref,speaker,language,licence", *(f"{name}.flac,{name},en,{licence}" for name in NAMES))
 
 
 def run(
@@ -63,6 +70,8 @@ def run(
     **options: Any,
 ) -> tuple[Made, str]:
     monkeypatch.setattr(jobs.dataset, "clone_voices", speaker)
+    # the stand-in's run has an identity of its own
+    monkeypatch.setattr(jobs.dataset, "refuse_conflicts", lambda *given: None)
     said = io.StringIO()
     made = synthesize(*inputs, plan, str(out), RunConfig(), Console(file=said, width=200), **options)
     return made, said.getvalue()
@@ -149,6 +158,106 @@ def test_more_hours_keep_what_is_there(
     assert (tmp_path / "other" / "manifest.jsonl").read_bytes() == after
 
 
+def splits_by_format(out: Path) -> dict[str, dict[str, str]]:
+    """The split of each voice, by format, as it lies on disk."""
+    found: dict[str, dict[str, str]] = {"lhotse": {}, "ljspeech": {}}
+    for path in out.glob("lhotse/*/audio/*.flac"):
+        found["lhotse"][path.name.split("-")[0]] = path.parts[-3]
+    for path in out.glob("ljspeech/*/*/metadata.csv"):
+        found["ljspeech"][path.read_text().split("-")[0]] = path.parts[-3]
+    return found
+
+
+def test_exports_that_are_there_follow_the_plan(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other splits on the same folder: what was exported before, and is not named now, has them too."""
+    out = tmp_path / "set"
+    run(inputs, out, monkeypatch, Speaker(), formats=["lhotse", "ljspeech"])
+    before = splits_by_format(out)
+    other = replace(PLAN, splits={"train": 1 / 3, "test": 2 / 3})
+    made, said = run(inputs, out, monkeypatch, Speaker(), other, formats=["ljspeech"])
+    after = splits_by_format(out)
+    assert after["lhotse"] == after["ljspeech"] != before["lhotse"] == before["ljspeech"]
+    assert [report.changed for report in made.exports] == [("splits",), ("splits",)]
+    assert f"{out}/lhotse: made again: splits have changed; {made.survey.rows} rows" in said
+    again, said = run(inputs, out, monkeypatch, Speaker(), other)
+    assert [report.there_already for report in again.exports] == [True, True]
+    assert "made again" not in said
+
+
+def test_a_licence_that_was_corrected_reaches_every_export(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "set"
+    run(inputs, out, monkeypatch, Speaker(), formats=["lhotse", "ljspeech"])
+    write_lines(Path(inputs[1]), *table("cc-by-nc-4.0"))
+    other = replace(PLAN, splits={"train": 1 / 3, "test": 2 / 3})
+    _, said = run(inputs, out, monkeypatch, Speaker(), other)
+    for name in ("lhotse", "ljspeech"):
+        assert f"{out}/{name}: made again: splits, licences have changed" in said
+        assert "cc-by-nc-4.0" in (out / name / "README.md").read_text()
+    provenance = (out / "ljspeech" / "provenance-00000.jsonl").read_text().splitlines()
+    assert {json.loads(line)["reference_licence"] for line in provenance} == {"cc-by-nc-4.0"}
+
+
+@pytest.mark.parametrize("estimate_only", [True, False])
+def test_a_bad_reference_is_told_by_voice_and_file_before_a_row_is_sampled(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, estimate_only: bool
+) -> None:
+    """Of every voice in the table: this one speaks no language of the texts."""
+    lines = (*table(), "nobody.flac,Dora,fr,", "short.flac,Emil,en,")
+    (tmp_path / "short.flac").write_bytes(speech(5))
+    write_lines(Path(inputs[1]), *lines)
+    speaker = Speaker()
+    with pytest.raises(ManifestError) as caught:
+        run(inputs, tmp_path / "set", monkeypatch, speaker, estimate_only=estimate_only)
+    said = str(caught.value)
+    assert said.startswith(f"{inputs[1]}: Dora: uri_not_found: reference: {tmp_path}/nobody.flac: ")
+    assert f"; Emil: {tmp_path}/short.flac: audio_too_short: reference: 0.20 s" in said
+    assert said.endswith("; mend the table of voices")
+    assert (speaker.rounds, (tmp_path / "set").exists()) == ([], False)
+
+
+def test_a_voice_whose_consent_was_withdrawn_is_told_before(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voices = ("ref,speaker,consent_id", "Anna.flac,Anna,c-1", "Ben.flac,Ben,c-2", "Cleo.flac,Cleo,c-3")
+    write_lines(Path(inputs[1]), *voices)
+    config = RunConfig(consent=ConsentConfig(revoked=write_lines(tmp_path / "revoked.txt", "C-2")))
+    with pytest.raises(ManifestError, match=r"Ben: .*Ben\.flac: consent_revoked: consent c-2 was withdrawn"):
+        synthesize(*inputs, PLAN, str(tmp_path / "set"), config, Console(file=io.StringIO()))
+
+
+def test_an_estimate_refuses_the_folders_that_the_job_refuses(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    write_lines(tmp_path / "full" / "notes.txt", "mine")
+    with pytest.raises(RunConflictError, match=r"holds notes\.txt and no data set"):
+        run(inputs, tmp_path / "full", monkeypatch, Speaker(), estimate_only=True)
+    run(inputs, tmp_path / "set", monkeypatch, Speaker())
+    before = sorted(tmp_path.rglob("*"))
+    run(inputs, tmp_path / "set", monkeypatch, Speaker(), estimate_only=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    write_lines(Path(inputs[0]), *(sentence(i) for i in range(61)))
+    with pytest.raises(RunConflictError, match="texts was"):
+        run(inputs, tmp_path / "set", monkeypatch, Speaker(), estimate_only=True)
+
+
+def test_a_run_with_other_settings_is_refused_by_an_estimate(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(inputs, tmp_path / "set", monkeypatch, Speaker())
+    monkeypatch.undo()
+    with pytest.raises(
+        RunConflictError, match=r"set/run was started differently \(.*model was 'test-model@1'"
+    ):
+        synthesize(
+            *inputs, PLAN, str(tmp_path / "set"), RunConfig(), Console(file=io.StringIO()), estimate_only=True
+        )
+
+
 def test_other_texts_are_another_set(
     inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +303,7 @@ def test_the_command(inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytes
     app.command()(command)
     speaker = Speaker()
     monkeypatch.setattr(jobs.dataset, "clone_voices", speaker)
+    monkeypatch.setattr(jobs.dataset, "refuse_conflicts", lambda *given: None)
     plan = write_lines(tmp_path / "plan.toml", "hours_per_voice = 0.003", "seed = 5")
     given = [inputs[0], "--voices", inputs[1], "--plan", plan, "--out", str(tmp_path / "set")]
     only = CliRunner().invoke(app, [*given, "--estimate"])
