@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from markdown_it import MarkdownIt
-
 from pipeline.errors import ConfigError, ManifestError, RowError
 from pipeline.narration.book import Block, Book, Chapter, chapters_by_headings
 from pipeline.narration.epub import read_epub
 from pipeline.narration.html_text import UnreadableError, html_blocks
+from pipeline.narration.markdown_text import FrontMatter, markdown_html, parted_front_matter
 from pipeline.narration.plain_text import text_blocks
 from pipeline.programme.subtitles import decoded
 from pipeline.storage import read_uri
 from pipeline.uris import shown
 
 MAX_BOOK_BYTES = 128 * 2**20
-_NESTING = 100  # by its own limit, 20, markdown-it drops what lies in a list of the eleventh level
 _TEXT = frozenset({".txt", ".text", ""})
 _MARKDOWN = frozenset({".md", ".markdown", ".mkd"})
 _HTML = frozenset({".html", ".htm", ".xhtml"})
@@ -38,8 +36,12 @@ def read_book(data: bytes, name: str) -> Book:
     if suffix == ".epub":
         return read_epub(data, name)
     blocks: list[Block]
+    told = FrontMatter()
+    page: bytes | str = data
+    if suffix in _MARKDOWN:
+        told, text = parted_front_matter(decoded(data, name), name)
+        page = markdown_html(text)
     if suffix in _MARKDOWN or suffix in _HTML:
-        page = _markdown(decoded(data, name)) if suffix in _MARKDOWN else data
         try:
             blocks = html_blocks(page)
         except UnreadableError as error:
@@ -48,14 +50,10 @@ def read_book(data: bytes, name: str) -> Book:
         blocks = list(text_blocks(decoded(data, name)))
     else:
         raise ManifestError(f"{name}: no book by its name; give one of .txt, .md, .html or .epub")
-    chapters: list[Chapter] = chapters_by_headings(blocks, path.stem)
+    chapters: list[Chapter] = chapters_by_headings(blocks, told.title or path.stem)
     if not any(paragraph.kind == "text" for chapter in chapters for paragraph in chapter.paragraphs):
         raise ManifestError(f"{name}: holds no text to speak")
     first = blocks[0]
     lone = first.level and sum(block.level == first.level for block in blocks) == 1 and suffix not in _TEXT
-    return Book(first.text if lone else path.stem, tuple(chapters))
-
-
-def _markdown(text: str) -> str:
-    page: str = MarkdownIt(options_update={"maxNesting": _NESTING}).render(text)
-    return page
+    title = told.title or (first.text if lone else path.stem)
+    return Book(title, tuple(chapters), told.author, told.language)

@@ -128,6 +128,45 @@ code too
     assert read_book(text.encode(), "b.md").title == "The Book"
 
 
+FRONT = "---\ntitle: The Hard Book\nauthor: Jo Writer\nlang: en-GB\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("markdown", "said"),
+    [
+        ("Before.\n\n| a | b |\n|---|---|\n| c | d |\n\nAfter.", ["Before.", "After."]),
+        ("Said.[^one] On.\n\n[^one]: The note text.", ["Said. On."]),
+        ("Said.[^1]\n\n[^1]: One\ntwo.\n\n    Three.\n[^b]: Note.\n\nAfter.", ["Said.", "After."]),
+        ("Said.[^1]\r\n\r\n[^1]: Note.\r\n\r\nAfter.", ["Said.", "After."]),
+        ("All but `[^a-z]` and [^x].", ["All but [^a-z] and [^x]."]),
+        ("# The <Wind> <b>Blows</b>\n\nOn.", ["The <Wind> Blows", "On."]),
+        ("<Wind>\nblew.\n\n<div>On.</div>", ["<Wind> blew.", "On."]),
+        (FRONT + "Text.", ["Text."]),
+        (FRONT.replace("\n", "\r\n") + "Text.", ["Text."]),
+        ("---\n\nA line: above.\n\n---\n\nText.", ["* * *", "A line: above.", "* * *", "Text."]),
+        ("---\nOnly words\n---\nText.", ["* * *", "Only words", "Text."]),
+    ],
+)
+def test_what_is_said_of_markdown(markdown: str, said: list[str]) -> None:
+    assert [text for _, found in chapters(markdown, "b.md") for _, text in found] == said
+
+
+@pytest.mark.parametrize(
+    ("front", "title", "author", "language"),
+    [
+        (FRONT, "The Hard Book", "Jo Writer", "en-GB"),
+        ("---\ntitle: 1984\nauthor: [Jo, Al]\n...\n", "1984", "Jo, Al", None),
+        ("---\ndate: 2026-01-01\n---\n", "Heading", None, None),
+        ("", "Heading", None, None),
+    ],
+)
+def test_title_and_author_of_markdown(
+    front: str, title: str, author: str | None, language: str | None
+) -> None:
+    book = read_book(f"{front}# Heading\n\nText.".encode(), "b.md")
+    assert (book.title, book.author, book.language) == (title, author, language)
+
+
 def test_html() -> None:
     page = "<html><body><nav>Home</nav><h1>T</h1>Loose <p>Para<ruby>字<rt>ji</rt></ruby></p>tail<script>x()</script>"
     assert chapters(page, "p.html") == [
@@ -163,6 +202,10 @@ def test_tags_that_are_never_closed_lose_no_paragraph_unsaid() -> None:
         (b"  \n\n * * *\n", "b.txt", "no text"),
         (b"", "b.html", "no text"),
         (b"x", "b.pdf", "no book by its name"),
+        (b"---\ntitle: a: b\n---\nText.", "b.md", "front matter is not YAML"),
+        (b"---\na: " + b"[" * 5_000 + b"\n---\nText.", "b.md", "front matter is not YAML"),
+        (b"---\na: 2021-13-45\n---\nText.", "b.md", "front matter is not YAML"),
+        (b"| a |\n|---|\n| b |", "b.md", "no text"),
     ],
 )
 def test_what_is_no_book(data: bytes, name: str, said: str) -> None:
