@@ -25,6 +25,7 @@ _CLOCK = re.compile(r"(?<![\w:.])(\d{1,2}):([0-5]\d)(?![\w:])")
 _PHONE = re.compile(
     r"(?<![\w.+-])(\+?1[ -](?=[(\d]))?(\(\d{3}\) ?|\d{3}-)?(\d{3})-(\d{4})(?![\w-]|[.,]\d)",
 )
+_BEFORE_SPANS = frozenset({"from", "between", "pages", "years"})
 _DECADE = re.compile(
     r"(?<![\w.,/])(?:(1[1-9]\d0|20\d0)"
     r"|((?:his|her|their|my|our|your|the|early|mid|late)[ -]|['’‘])([2-9]0))s(?!\w)"
@@ -96,8 +97,10 @@ def _clock(words: Words, match: re.Match[str]) -> str:
 
 
 def _phone(words: Words, match: re.Match[str]) -> str:
-    if not (match[1] or match[2]) and match[3][-1] == match[4][-1] == "0":
-        return match[0]  # `800-1200` is from eight hundred on
+    before = match.string[: match.start()].rstrip().rpartition(" ")[2].lower()
+    is_span = before in _BEFORE_SPANS or match[3][-1] == match[4][-1] == "0"  # `800-1200 men`
+    if is_span and not (match[1] or match[2]):
+        return match[0]
     groups = [" ".join(words(int(d), "cardinal") or d for d in each) for each in re.findall(r"\d+", match[0])]
     return f"{'plus ' * match[0].startswith('+')}{', '.join(groups)}"
 
