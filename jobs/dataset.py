@@ -27,8 +27,8 @@ from pipeline.dataset.licence import ModelLicence, licence_of, refuse_restricted
 from pipeline.dataset.plan import DatasetPlan
 from pipeline.dataset.references import check_references
 from pipeline.dataset.source import Source, read_source
-from pipeline.dataset.survey import Survey, survey_run
-from pipeline.dataset.views import print_estimate, print_export, print_made
+from pipeline.dataset.survey import Survey, empty_splits, survey_run
+from pipeline.dataset.views import print_estimate, print_export, print_made, print_more
 from pipeline.lease import Lease
 from pipeline.run import read_run
 from pipeline.views import say
@@ -74,6 +74,8 @@ def synthesize(
     folder = open_dataset(out, source.sampled_from)
     survey = speak_until_enough(folder, source, config, console, take_over=take_over)
     print_made(console, source, survey)
+    for line in empty_splits(survey, source.selection("").split_of):
+        say(console, f"note: {line}")
     with Lease(folder.store, take_over=take_over, say=partial(say, console)):
         exports = export_all(folder, source, survey, licence, config, formats, console)
     if not (reached := is_reached(plan, source.sampler.speakers, survey.speaker_s)):
@@ -103,11 +105,13 @@ def speak_until_enough(
         )
         survey = survey_run(folder.run_uri, source.selection(""))
         taken = folder.taken()
-        limits = next_limits(plan, sampler.seconds_of(taken), survey.speaker_s)
+        estimated = sampler.seconds_of(taken)
+        row_s = sum(estimated.values()) / taken.total()
+        limits = next_limits(plan, estimated, survey.speaker_s, row_s)
         if limits is None or not (more := folder.append(sampler.draw(limits, taken), plan)):
             return survey
         print_made(console, source, survey)
-        say(console, f"{more} rows more, to make up for what is left out")
+        print_more(console, more, survey)
 
 
 def export_all(
@@ -130,8 +134,9 @@ def export_all(
         )
         return ()
     run = read_run(folder.run_uri)
-    card = Card(source.plan, survey, licence, run, source.voices, source.texts.left_out)
     selection = source.selection(run["fingerprint"])
+    empty = empty_splits(survey, selection.split_of)
+    card = Card(source.plan, survey, licence, run, source.voices, source.texts.left_out, empty)
     reports = []
     for name in names:
         uri = f"{folder.store.uri}/{name}"

@@ -66,8 +66,8 @@ def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
     if strict and preflight.report.bad_rows:
         count = preflight.report.bad_rows
         raise ManifestError(
-            f"{preflight.manifest_uri}: {count} bad {'row' if count == 1 else 'rows'}, told above; a strict run "
-            "takes none: mend what is named there"
+            f"{preflight.manifest_uri}: {count} bad {'row' if count == 1 else 'rows'}, told above; a strict "
+            "run takes none: mend what is named there"
         )
     return preflight
 

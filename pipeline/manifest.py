@@ -197,8 +197,8 @@ class ManifestReader:
             yield _make_row(number, _named(names, cells), [])
 
     def _txt(self, lines: Iterator[str]) -> Iterator[ManifestRow]:
-        texts = (line for line in chain([self._first_line(lines)], lines) if line.strip())
-        for number, line in enumerate(texts, start=1):
+        first = self._decoded(lines)  # a blank line is a row without a text
+        for number, line in enumerate(chain([first] if first else [], lines), start=1):
             values, faults = ({}, [_NUL]) if line == _OVERLONG else ({"text": line}, [])
             yield _make_row(number, values, faults)
 
@@ -232,11 +232,16 @@ class ManifestReader:
 
     # ---- headers
 
-    def _first_line(self, lines: Iterator[str]) -> str:
+    def _decoded(self, lines: Iterator[str]) -> str:
+        """The first line, or nothing, of what is UTF-8 as far as it shows."""
         first = next(lines, "").removeprefix("\ufeff")
         # the two byte order marks of UTF-16, as bytes that are not UTF-8 arrive here
         if first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
             raise ManifestError(f"{self.name}: the manifest is UTF-16; save it as UTF-8")
+        return first
+
+    def _first_line(self, lines: Iterator[str]) -> str:
+        first = self._decoded(lines)
         if not first.strip():
             raise ManifestError(f"{self.name}: the manifest is empty, or its first line is blank")
         return first

@@ -29,6 +29,10 @@ from pipeline.lease import LEASE_KEY
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import shown
 
+# of the folders that jobs keep runs in: what says whose they are, and where the runs lie
+_MARKS = ("narration.json", "dub.json", "dataset.json")
+_RUN_FOLDERS = ("run", "runs")
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -126,12 +130,21 @@ def read_run(uri: str) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(open_store(uri).get("run.json"))
     except ObjectMissing as error:
-        raise RunConflictError(
-            f"{uri} holds no run (no run.json); name the --out of a `voicemill run`"
-        ) from error
+        inside = ", ".join(_runs_inside(uri))
+        remedy = f"name one that lies inside: {inside}" if inside else "name the --out of a `voicemill run`"
+        raise RunConflictError(f"{uri} holds no run (no run.json); {remedy}") from error
     except ValueError as error:
         raise RunConflictError(f"{uri}: its run.json is damaged; restore it, or name a new folder") from error
     return record
+
+
+def _runs_inside(uri: str) -> list[str]:
+    """The runs in the folder of a book, a dub or a data set, where `uri` is one: it has the mark of it."""
+    store = open_store(uri)
+    if not any(store.exists(mark) for mark in _MARKS):
+        return []
+    keys = (key for folder in _RUN_FOLDERS for key in store.list(folder))
+    return [f"{uri.rstrip('/')}/{key.removesuffix('/run.json')}" for key in keys if key.endswith("/run.json")]
 
 
 def config_of_run(uri: str, resources: ResourceConfig) -> RunConfig:

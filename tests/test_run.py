@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RunConfig, load_config
+from pipeline.dataset.folder import RECORD
+from pipeline.dubbing import project
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.identity import Identity, pinned_versions, resolve_identity, settings_of
+from pipeline.narration import rounds as narration
 from pipeline.run import config_of_run, is_run, look_at, open_run, read_run
 
 
@@ -121,6 +124,23 @@ def test_names_become_revisions_without_torch() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "@" in said
     assert said.endswith("set()\n")
+
+
+@pytest.mark.parametrize(
+    ("mark", "runs"),
+    [(RECORD, ["run"]), (narration.MARK, ["runs/0", "runs/1"]), (project.MARK, ["runs/1", "runs/2"])],
+)
+def test_the_folder_of_a_job_names_its_runs(tmp_path: Path, mark: str, runs: list[str]) -> None:
+    (tmp_path / mark).write_text("{}")
+    for run in runs:
+        open_run(f"{tmp_path}/{run}", RunConfig(), identity(), "m.csv")
+    with pytest.raises(RunConflictError) as caught:
+        read_run(str(tmp_path))
+    said = ", ".join(f"{tmp_path}/{run}" for run in runs)
+    assert str(caught.value) == f"{tmp_path} holds no run (no run.json); name one that lies inside: {said}"
+    (tmp_path / mark).unlink()
+    with pytest.raises(RunConflictError, match="name the --out of a `voicemill run`"):
+        read_run(str(tmp_path))
 
 
 def test_no_secret_of_the_manifest_s_address_is_kept(tmp_path: Path) -> None:

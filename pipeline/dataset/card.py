@@ -8,7 +8,13 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.dataset.inputs import Voice
-from pipeline.dataset.licence import UNKNOWN, ModelLicence
+from pipeline.dataset.licence import (
+    NOT_STATED,
+    UNKNOWN,
+    ModelLicence,
+    licences_by_voice,
+    more_open_than_voices,
+)
 from pipeline.dataset.plan import DatasetPlan
 from pipeline.dataset.survey import QUANTILES, Share, Survey, quantiles, sorted_shares
 from pipeline.engine.embedded import note_of
@@ -33,6 +39,7 @@ class Card:
     run: Mapping[str, Any]
     voices: Sequence[Voice] = ()
     texts_left_out: Mapping[str, int] = field(default_factory=dict)  # by reason
+    empty_splits: Sequence[str] = ()  # a line for each split without rows
 
 
 def card_text(card: Card, how_to_load: str, left_out_here: Mapping[str, int]) -> str:
@@ -50,7 +57,7 @@ def card_text(card: Card, how_to_load: str, left_out_here: Mapping[str, int]) ->
         "## Distributions\n\n" + _distributions(survey),
         "## Left out\n\n" + _left_out(card, left_out_here),
         "## Splits\n\nNo voice is in two splits. A text may be said by several voices, in several splits; no "
-        "voice says a text twice.",
+        "voice says a text twice." + "".join(f"\n\nNote: {_cell(line)}." for line in card.empty_splits),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -114,7 +121,7 @@ def _gates(gates: Mapping[str, Any]) -> str:
 def _licence(card: Card) -> str:
     model = card.licence
     lines = [
-        f"The data set: {card.plan.licence.dataset or 'not stated'}. The generating model `{model.model}`: "
+        f"The data set: {card.plan.licence.dataset or NOT_STATED}. The generating model `{model.model}`: "
         f"{model.name} (by {model.told_by})."
     ]
     if model.restricts_training:
@@ -123,11 +130,16 @@ def _licence(card: Card) -> str:
             "released Higgs Audio v2 weights (Boson's community licence) forbid to improve other large "
             "language models with them. Read it before you train on this."
         )
-    licences = {voice.licence for voice in card.voices} - {None}
-    if licences:
+    by_voice = licences_by_voice(card.voices)
+    if set(by_voice) - {NOT_STATED}:
         lines.append(
-            "Licences of the reference voices: " + _cell(", ".join(sorted(map(str, licences)))) + "."
+            _table(
+                ("licence of the reference", "voices"),
+                [(licence, ", ".join(speakers)) for licence, speakers in by_voice.items()],
+            )
         )
+    more_open = more_open_than_voices(card.plan.licence.dataset, card.voices)
+    lines += [f"Note: {_cell(line)}." for line in more_open]
     stated = sum(voice.consent_id is not None for voice in card.voices)
     lines.append(f"A consent is named (`consent_id`) for {stated} of {len(card.voices)} references.")
     return "\n\n".join(lines)

@@ -9,6 +9,8 @@ from pipeline.dataset.plan import DatasetPlan
 
 # of a top-up: no yield is taken for less, and no round adds less than this share of what is wanted
 _LEAST_YIELD, _LEAST_STEP = 0.05, 0.02
+# and it adds some more than the yield asks for, in rows or of that: a round costs more than a few rows do
+_MORE_ROWS, _MORE_SHARE = 3, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +28,23 @@ def first_limits(plan: DatasetPlan, speakers: Collection[str]) -> Limits:
 
 
 def next_limits(
-    plan: DatasetPlan, estimated: Mapping[str, float], made: Mapping[str, float]
+    plan: DatasetPlan, estimated: Mapping[str, float], made: Mapping[str, float], row_s: float
 ) -> Limits | None:
     """Where to go on sampling, or None if there is nothing to do or the plan's oversampling forbids it.
 
-    `estimated` is the speech that was asked of each speaker, `made` what of it was accepted, in seconds.
+    `estimated` is the speech that was asked of each speaker, `made` what of it was accepted, in seconds;
+    a row is about `row_s` long.
     None, too, where nothing at all was accepted: more of the same would be spent for nothing.
     """
     if not sum(made.values()):
         return None
     total, each = _wanted(plan, len(estimated))
     if each is None:
-        limit = _longer(plan, total, sum(estimated.values()), sum(made.values()))
+        limit = _longer(plan, total, sum(estimated.values()), sum(made.values()), row_s)
         return None if limit is None else Limits(limit)
     longer = {
-        speaker: _longer(plan, each, asked, made.get(speaker, 0.0)) for speaker, asked in estimated.items()
+        speaker: _longer(plan, each, asked, made.get(speaker, 0.0), row_s)
+        for speaker, asked in estimated.items()
     }
     if not any(longer.values()):
         return None
@@ -69,10 +73,12 @@ def _wanted(plan: DatasetPlan, speakers: int) -> tuple[float, float | None]:
     return of_each * speakers, of_each
 
 
-def _longer(plan: DatasetPlan, wanted: float, asked: float, got: float) -> float | None:
+def _longer(plan: DatasetPlan, wanted: float, asked: float, got: float, row_s: float) -> float | None:
     """The new limit of estimated seconds, if more is wanted and the plan's oversampling allows it."""
     most = wanted * plan.oversampling
     if got >= wanted or asked >= most:
         return None
     share = max(got / asked if asked else 1.0, _LEAST_YIELD)
-    return min(most, asked + max((wanted - got) / share, _LEAST_STEP * wanted))
+    missing = (wanted - got) / share
+    more = max(_MORE_SHARE * missing, _MORE_ROWS * row_s)
+    return min(most, asked + max(missing + more, _LEAST_STEP * wanted))

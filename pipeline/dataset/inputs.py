@@ -84,8 +84,10 @@ def read_texts(uri: str, check: CheckConfig, languages: Collection[str] = ()) ->
         else:
             found[key] = Text(text, language, key)
     if not found:
+        if not left_out - Counter(empty_text=left_out["empty_text"]):
+            raise ManifestError(f"no texts in {shown(uri)}; write at least one")
         reasons = ", ".join(f"{code} {count}" for code, count in left_out.most_common())
-        raise ManifestError(f"{shown(uri)}: no text is left to speak ({reasons or 'it has no rows'})")
+        raise ManifestError(f"{shown(uri)}: no text is left to speak ({reasons})")
     return Texts(tuple(found.values()), left_out)
 
 

@@ -1,4 +1,5 @@
 """Whether what a model says may train other models: by the licence of its checkpoint, as far as that is told.
+And whether a data set's licence is more open than that of a voice, among Creative Commons' own.
 
 The released Higgs Audio v2 weights are under Boson's community licence, which forbids to improve other large
 language models with their outputs. Whatever is not known to allow training is taken to restrict it.
@@ -6,10 +7,14 @@ language models with their outputs. Whatever is not known to allow training is t
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config import ModelConfig
+from pipeline.dataset.inputs import Voice
 from pipeline.dataset.plan import Licences
+from pipeline.dataset.telling import some_of
 from pipeline.engine.embedded import MINI_NAME, STANDIN_NAME
 from pipeline.engine.model_files import ModelFiles, locate, read_config
 from pipeline.errors import ConfigError
@@ -23,6 +28,8 @@ _FREE = frozenset(
         *("cc0-1.0", "cc-by-3.0", "cc-by-4.0", "public-domain"),
     }
 )
+_COMMONS = re.compile(r"cc0(?:-1\.0)?|cc-by((?:-(?:nc|nd|sa))*)(?:-\d\.\d)?(?:-[a-z]{2,3})?")
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,38 @@ def refuse_restricted(licence: ModelLicence, allowed: Licences) -> None:
             "allow its outputs to train other models. Read it, then set licence.allow_training_restricted = "
             "true in the plan, or name the right one as licence.model, or use another checkpoint"
         )
+
+
+def licences_by_voice(voices: Sequence[Voice]) -> dict[str, list[str]]:
+    """Licences of the references, as they are written, with their speakers."""
+    found: dict[str, list[str]] = {}
+    for voice in voices:
+        speakers = found.setdefault(voice.licence or NOT_STATED, [])
+        if voice.speaker not in speakers:
+            speakers.append(voice.speaker)
+    return dict(sorted(found.items()))
+
+
+def more_open_than_voices(dataset: str | None, voices: Sequence[Voice]) -> list[str]:
+    """A line for each voices' licence with a condition (nc, nd, sa) that the data set's does not have.
+
+    Of plain Creative Commons licences alone; nothing is said of others.
+    """
+    given = _conditions(dataset or "")
+    if given is None:
+        return []
+    return [
+        f"the data set's licence {dataset} is more open than {licence} of {some_of(speakers)}: it lacks "
+        + ", ".join(sorted(missing))
+        for licence, speakers in licences_by_voice(voices).items()
+        if (missing := (_conditions(licence) or frozenset()) - given)
+    ]
+
+
+def _conditions(licence: str) -> frozenset[str] | None:
+    """Of `nc`, `nd` and `sa` those in the licence's name; None if it is not one of Creative Commons."""
+    match = _COMMONS.fullmatch(re.sub(r"[\s_-]+", "-", licence.strip().lower()))
+    return None if match is None else frozenset((match[1] or "").split("-")) - {""}
 
 
 def _card_licence(files: ModelFiles) -> tuple[str, str]:

@@ -83,6 +83,9 @@ class DatasetPlan:
             if not _SPLIT_NAME.fullmatch(name):
                 raise ConfigError(f"plan.splits.{name}: write letters, digits and _, a letter first")
             _require_share(f"plan.splits.{name}", share)
+        whole = sum(self.split_shares.values())
+        if not math.isclose(whole, 1.0, rel_tol=0.0, abs_tol=1e-6):
+            raise ConfigError(f"plan.splits sum to {whole:g}: shares of the voices must sum to 1")
         settings = [style.settings for style in self.styles.values()]
         if len(set(settings)) < len(settings):
             raise ConfigError("plan.styles: two styles have the same settings; change or drop one")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.dataset.selection import LIGHT, Selection
+from pipeline.dataset.telling import counted, some_of
 from pipeline.metrics.normalizers import normalizer_for
 from pipeline.records import Row
 from pipeline.results import iter_results
@@ -41,10 +42,12 @@ class Survey:
     speaker_s: dict[str, float] = field(default_factory=dict)
     values: dict[str, list[float]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)  # rows of each speaker, kept or not
     rows: int = 0
 
     def add(self, row: Row, selection: Selection) -> None:
         self.rows += 1
+        self.asked[row["speaker"]] += 1
         if (reason := selection.left_out(row)) is not None:
             self.left_out[reason] += 1
             return
@@ -73,6 +76,25 @@ def survey_rows(rows: Iterable[Row], selection: Selection) -> Survey:
     for row in rows:
         survey.add(row, selection)
     return survey
+
+
+def empty_splits(survey: Survey, split_of: Mapping[str, str]) -> list[str]:
+    """A line for each split without a row: which voices it has, and what became of their rows."""
+    voices: dict[str, list[str]] = {}
+    for speaker, split in split_of.items():
+        if split not in survey.splits:
+            voices.setdefault(split, []).append(speaker)
+    told = []
+    for split, speakers in voices.items():
+        asked = sum(survey.asked[speaker] for speaker in speakers)
+        names = some_of(speakers)
+        why = (
+            f"of its voices ({names}) none of {counted(asked, 'row')} was accepted"
+            if asked
+            else f"no row was asked of its voices ({names}); want more hours"
+        )
+        told.append(f"split {split} has no rows: {why}")
+    return told
 
 
 def quantiles(values: Sequence[float]) -> list[float]:

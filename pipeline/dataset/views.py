@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -9,12 +10,16 @@ from rich.console import Console
 
 from pipeline.dataset.export import ExportReport
 from pipeline.dataset.hours import wanted_seconds
+from pipeline.dataset.licence import NOT_STATED, licences_by_voice, more_open_than_voices
 from pipeline.dataset.sampling import Draw
 from pipeline.dataset.source import Source
 from pipeline.dataset.splits import assign_splits
 from pipeline.dataset.survey import Survey
+from pipeline.dataset.telling import counted, some_of
 from pipeline.progress import duration
 from pipeline.views import say
+
+_FINE_BELOW_S = 600
 
 
 def print_estimate(console: Console, source: Source, draws: Sequence[Draw]) -> None:
@@ -28,9 +33,10 @@ def print_estimate(console: Console, source: Source, draws: Sequence[Draw]) -> N
             f"{len(sampler.silent)} voices speak no language of the texts: {', '.join(sampler.silent)}",
         )
     seconds = sum(draw.seconds for draw in draws)
+    wanted = duration(_wanted_s(source))
     say(
         console,
-        f"{len(draws)} rows, about {duration(seconds)} of speech for {_hours(source)} wanted; up to "
+        f"{counted(len(draws), 'row')}, about {duration(seconds)} of speech for {wanted} wanted; up to "
         f"{plan.oversampling:g} times that if the gates take much",
     )
     split_of = assign_splits(sampler.speakers, plan.split_shares, plan.seed)
@@ -39,6 +45,11 @@ def print_estimate(console: Console, source: Source, draws: Sequence[Draw]) -> N
         ("style", lambda draw: draw.style),
         ("split", lambda draw: split_of[draw.voice.speaker]),
     )
+    if set(by_voice := licences_by_voice(source.voices)) - {NOT_STATED}:
+        said = (f"{licence} ({some_of(speakers)})" for licence, speakers in by_voice.items())
+        say(console, f"licences of the voices: {', '.join(said)}")
+    for line in more_open_than_voices(plan.licence.dataset, source.voices):
+        say(console, f"note: {line}")
     for title, part_of in parts:
         sums: dict[str, float] = {}
         for draw in draws:
@@ -52,9 +63,21 @@ def print_made(console: Console, source: Source, survey: Survey) -> None:
     """What there is, exactly."""
     say(
         console,
-        f"{survey.whole.rows} of {survey.rows} rows are accepted: {duration(survey.whole.seconds)} of "
-        f"{_hours(source)} wanted{_reasons(survey.left_out, ' left out')}",
+        f"{survey.whole.rows} of {counted(survey.rows, 'row')} accepted: "
+        f"{_finely(math.floor(survey.whole.seconds * 10) / 10)} of {_finely(_wanted_s(source))} wanted"
+        f"{_reasons(survey.left_out, ' left out')}",
     )
+
+
+def print_more(console: Console, more: int, survey: Survey) -> None:
+    """What is asked for beyond the first rows, and why."""
+    gone = survey.left_out.total()
+    why = (
+        f"to make up for {counted(gone, 'row')} left out"
+        if gone
+        else "since the speech is shorter than was estimated"
+    )
+    say(console, f"{counted(more, 'row')} more, {why}")
 
 
 def print_export(console: Console, report: ExportReport) -> None:
@@ -62,11 +85,20 @@ def print_export(console: Console, report: ExportReport) -> None:
     has = "has" if len(report.changed) == 1 and not report.changed[0].endswith("s") else "have"
     why = f"made again: {', '.join(report.changed)} {has} changed; " if report.changed else ""
     gone = f", {report.left_out} that the format cannot hold (see the card)" if report.left_out else ""
-    say(console, f"{report.uri}: {why}{report.rows} rows{gone}{before}")
+    say(console, f"{report.uri}: {why}{counted(report.rows, 'row')}{gone}{before}")
 
 
-def _hours(source: Source) -> str:
-    return duration(wanted_seconds(source.plan, len(source.sampler.speakers)))
+def _wanted_s(source: Source) -> float:
+    return wanted_seconds(source.plan, len(source.sampler.speakers))
+
+
+def _finely(seconds: float) -> str:
+    """As `duration`, with a decimal where a row makes a difference: what falls short must look so."""
+    tenths = round(seconds * 10)
+    if tenths >= _FINE_BELOW_S * 10:
+        return duration(seconds)
+    minutes, rest = divmod(tenths, 600)
+    return f"{minutes} min {rest / 10:04.1f} s" if minutes else f"{rest / 10:.1f} s"
 
 
 def _reasons(counts: Counter[str], what: str) -> str:

@@ -38,7 +38,7 @@ def grown(tmp_path: Path, count: int) -> str:
 def export(
     run: str, out: Path, name: str = "webdataset", chosen: Selection | None = None, **plan: object
 ) -> ExportReport:
-    settings = DatasetPlan(hours=1.0, splits={"train": 1.0, "test": 1.0}, **plan)
+    settings = DatasetPlan(hours=1.0, splits={"train": 0.5, "test": 0.5}, **plan)
     chosen = chosen or Selection(settings, some_voices(*SPEAKERS), SPEAKERS, RUN)
     card = Card(chosen.plan, survey_run(run, chosen), ModelLicence("m@1", "mit", "the plan"), read_run(run))
     return export_dataset(str(out), name, run, chosen, card, ModelConfig())
@@ -77,7 +77,7 @@ class _Breaking(Selection):
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_an_export_that_broke_off_has_no_mark_and_is_made_anew(run: str, tmp_path: Path, name: str) -> None:
-    settings = DatasetPlan(hours=1.0, splits={"train": 1.0, "test": 1.0})
+    settings = DatasetPlan(hours=1.0, splits={"train": 0.5, "test": 0.5})
     breaking = _Breaking(settings, some_voices(*SPEAKERS), SPEAKERS, RUN)
     with pytest.raises(StorageError, match="disk"):
         export(run, tmp_path / "one", name, chosen=breaking)
@@ -108,7 +108,7 @@ def test_what_the_card_says_is_part_of_the_export(run: str, tmp_path: Path) -> N
     export(run, tmp_path / "one")
     # more hours alone change nothing as long as the rows are the same
     assert export(run, tmp_path / "one", hours_per_voice=1.0).there_already
-    renamed = DatasetPlan(name="Another name", hours=1.0, splits={"train": 1.0, "test": 1.0})
+    renamed = DatasetPlan(name="Another name", hours=1.0, splits={"train": 0.5, "test": 0.5})
     report = export(run, tmp_path / "one", chosen=Selection(renamed, some_voices(*SPEAKERS), SPEAKERS, RUN))
     assert not report.there_already
     assert (tmp_path / "one" / "README.md").read_text().startswith("# Another name")
@@ -123,7 +123,7 @@ def test_no_voice_crosses_a_split(run: str, tmp_path: Path) -> None:
 
 
 def test_onto_an_object_store(run: str, tmp_path: Path, s3: str) -> None:
-    settings = DatasetPlan(hours=1.0, splits={"train": 1.0, "test": 1.0})
+    settings = DatasetPlan(hours=1.0, splits={"train": 0.5, "test": 0.5})
     chosen = Selection(settings, some_voices(*SPEAKERS), SPEAKERS, RUN)
     card = Card(settings, survey_run(run, chosen), ModelLicence("m@1", "mit", "the plan"), read_run(run))
     export_dataset(f"{s3}/set/shar", "shar", run, chosen, card, ModelConfig())

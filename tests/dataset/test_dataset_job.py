@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,12 +22,13 @@ from jobs.dataset import Made, synthesize
 from pipeline.commands.synthesize import synthesize as command
 from pipeline.config import ConsentConfig, ModelConfig, RunConfig
 from pipeline.dataset.plan import DatasetPlan, Licences
+from pipeline.dataset.splits import assign_splits
 from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import ConfigError, ManifestError, RunConflictError
 from pipeline.records import Row
 
 # four words of six letters take some two and a half seconds: an hour is 1,500 rows
-PLAN = DatasetPlan(hours=40 / 3600, splits={"train": 2.0, "test": 1.0}, seed=5)
+PLAN = DatasetPlan(hours=40 / 3600, splits={"train": 2 / 3, "test": 1 / 3}, seed=5)
 
 NAMES = ("Anna", "Ben", "Cleo")
 
@@ -99,7 +101,7 @@ def test_the_wanted_hours_are_spoken_and_exported(
 def test_the_gates_share_is_made_up_for(
     inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every third row is rejected: a second round asks for the missing third, and half of that again."""
+    """Every third row is rejected: a second round asks for the missing third, half of that again and more."""
 
     def judge(row: Row) -> Row:
         return rejected(row, "wer: 0.9, at most 0.3") if row["row"] % 3 == 0 else row
@@ -111,11 +113,56 @@ def test_the_gates_share_is_made_up_for(
     assert 2 <= len(speaker.rounds) <= 4
     assert speaker.rounds == sorted(set(speaker.rounds))
     assert made.survey.left_out == {"wer": made.survey.rows // 3}
-    assert "to make up for what is left out" in said
+    first = speaker.rounds[0]
+    assert f"{speaker.rounds[1] - first} rows more, to make up for {first // 3} rows left out" in said
     # all of it again costs one look at a run that is whole
     again = Speaker(judge)
     assert run(inputs, tmp_path / "set", monkeypatch, again)[0].survey.rows == made.survey.rows
     assert again.rounds == [speaker.rounds[-1]]
+
+
+def test_speech_that_is_shorter_than_estimated_is_made_up_for_with_its_true_reason(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left out; three rows more than what is missing are asked for, not one at a time."""
+    speaker = Speaker(lambda row: row | {"duration_s": row["duration_s"] * 0.97})
+    made, said = run(inputs, tmp_path / "set", monkeypatch, speaker)
+    assert made.reached
+    assert len(speaker.rounds) == 2
+    assert 4 <= speaker.rounds[1] - speaker.rounds[0] <= 6
+    # what falls short of 40 s by less than one does not read as 40 s
+    assert re.search(r"rows accepted: 3\d\.\d s of 40\.0 s wanted\n", said)
+    assert "rows more, since the speech is shorter than was estimated" in said
+
+
+def test_a_split_without_rows_is_told(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(PLAN, splits=dict.fromkeys(("train", "valid", "test"), 1 / 3))
+    lost = next(
+        name for name, split in assign_splits(NAMES, plan.splits, plan.seed).items() if split == "valid"
+    )
+    speaker = Speaker(lambda row: failed(row, "x") if row["speaker"] == lost else row)
+    made, said = run(inputs, tmp_path / "set", monkeypatch, speaker, plan, formats=["shar"])
+    line = (
+        f"split valid has no rows: of its voices ({lost}) none of {made.survey.asked[lost]} rows was accepted"
+    )
+    assert f"note: {line}" in said
+    assert f"Note: {line}." in (tmp_path / "set" / "shar" / "README.md").read_text()
+
+
+def test_a_licence_that_is_more_open_than_a_voices_is_noted(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lines(Path(inputs[1]), *table()[:-1], "Cleo.flac,Cleo,en,CC-BY-NC-4.0")
+    plan = replace(PLAN, licence=Licences(dataset="cc-by-4.0"))
+    _, said = run(inputs, tmp_path / "set", monkeypatch, Speaker(), plan, formats=["shar"])
+    note = "the data set's licence cc-by-4.0 is more open than CC-BY-NC-4.0 of Cleo: it lacks nc"
+    assert "licences of the voices: CC-BY-NC-4.0 (Cleo), cc0-1.0 (Anna, Ben)" in said
+    assert f"note: {note}" in said
+    card = (tmp_path / "set" / "shar" / "README.md").read_text()
+    assert f"Note: {note}." in card
+    assert "| CC-BY-NC-4.0 | Cleo |\n| cc0-1.0 | Anna, Ben |" in card
 
 
 def test_what_is_spoken_is_bounded(
@@ -271,7 +318,7 @@ def test_other_texts_are_another_set(
     ("plan", "error", "said"),
     [
         (replace(PLAN, hours=1.0), ManifestError, "wants 1 hours, and 60 texts make about 0.1"),
-        (replace(PLAN, splits=dict.fromkeys("abcd", 1.0)), ConfigError, "4 splits and 3 voices"),
+        (replace(PLAN, splits=dict.fromkeys("abcd", 0.25)), ConfigError, "4 splits and 3 voices"),
         (replace(PLAN, languages=["fr"]), ManifestError, "no text is left to speak"),
         (replace(PLAN, licence=Licences(model="boson")), ConfigError, "'boson'.*allow_training_restricted"),
     ],

@@ -64,6 +64,8 @@ def test_what_is_not_said_is_one_plain_style_in_one_split() -> None:
         ("hours = 1\n[styles.a]\n[styles.b]\nshare = 2", "the same settings"),
         ("hours = 1\n[splits]\ntrain = -1", "splits.train"),
         ("hours = 1\n[splits]\n'../x' = 1", "write letters"),
+        ("hours = 1\n[splits]\ntrain = 0.9\nvalid = 0.2", r"plan.splits sum to 1.1: .* must sum to 1"),
+        ("hours = 1\n[splits]\ntrain = 0.9\nvalid = 0.099998", "plan.splits sum to 0.999998"),
         ("hours = 1\n[licence]\nallow = true", "unknown setting plan.licence.allow"),
         ("hours = 1\noversampling = 0.5", "1 to 10"),
         ("hours =", "not TOML"),
@@ -75,10 +77,17 @@ def test_a_wrong_plan_is_told_in_one_line(toml: str, said: str) -> None:
     assert "\n" not in str(caught.value).replace(" (at line", "")
 
 
+def test_shares_may_be_rounded() -> None:
+    plan = load_plan(b"hours = 1\n[splits]\ntrain = 0.3333333\nvalid = 0.6666667")
+    assert plan.split_shares == {"train": 0.3333333, "valid": 0.6666667}
+
+
 def test_hours_splits_and_licence_do_not_change_what_is_sampled() -> None:
     one, other = (
         load_plan(WHOLE),
-        load_plan(WHOLE.replace(b"hours = 10", b"hours = 20").replace(b"0.1", b"0.3")),
+        load_plan(
+            WHOLE.replace(b"hours = 10", b"hours = 20").replace(b"train = 0.9\nvalid = 0.1", b"only = 1.0")
+        ),
     )
     assert one.sampled_by() == other.sampled_by()
     assert one.sampled_by() != DatasetPlan(hours=10).sampled_by()

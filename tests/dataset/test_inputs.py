@@ -20,7 +20,14 @@ def test_lines_that_sound_the_same_are_one_text(tmp_path: Path) -> None:
     )
     read = read_texts(path, CheckConfig())
     assert [text.text for text in read.texts] == ["The sea is calm.", "The sea is wide."]
-    assert read.left_out == {"duplicate_text": 1}
+    assert read.left_out == {"duplicate_text": 1, "empty_text": 1}
+
+
+def test_empty_lines_are_counted_as_empty_cells_are(tmp_path: Path) -> None:
+    lines = read_texts(write_lines(tmp_path / "lines.txt", "", "One.", "  ", "Two.", ""), CheckConfig())
+    cells = write_lines(tmp_path / "lines.csv", "text,language", ",en", "One.,en", "  ,en", "Two.,en", ",en")
+    assert lines == read_texts(cells, CheckConfig(language="en"))
+    assert lines.left_out == {"empty_text": 3}
 
 
 def test_what_a_manifest_would_refuse_is_left_out_and_told(tmp_path: Path) -> None:
@@ -60,9 +67,12 @@ def test_a_list_without_a_text_that_can_be_spoken_is_refused(tmp_path: Path) -> 
         read_texts(write_lines(tmp_path / "lines.txt", "..."), CheckConfig())
     with pytest.raises(ManifestError, match="No such file"):
         read_texts(str(tmp_path / "nowhere.txt"), CheckConfig())
-    (tmp_path / "nothing.txt").write_bytes(b"")
-    with pytest.raises(ManifestError, match="empty"):
-        read_texts(str(tmp_path / "nothing.txt"), CheckConfig())
+    for number, data in enumerate((b"", b"\n\n", b"\xef\xbb\xbf")):
+        (tmp_path / f"{number}.txt").write_bytes(data)
+        with pytest.raises(ManifestError, match=rf"no texts in .*{number}\.txt; write at least one"):
+            read_texts(str(tmp_path / f"{number}.txt"), CheckConfig())
+    with pytest.raises(ManifestError, match=r"no texts in .*head\.csv"):
+        read_texts(write_lines(tmp_path / "head.csv", "text,language"), CheckConfig())
 
 
 def test_voices_are_read_with_what_is_known_of_them(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ModelConfig
-from pipeline.dataset.licence import licence_of, refuse_restricted
+from pipeline.dataset.inputs import Voice
+from pipeline.dataset.licence import licence_of, more_open_than_voices, refuse_restricted
 from pipeline.dataset.plan import Licences
 from pipeline.errors import ConfigError
 
@@ -57,6 +58,31 @@ def test_what_the_plan_states_comes_first(tmp_path: Path) -> None:
     assert (licence.name, licence.told_by) == ("mit", "the plan")
     refuse_restricted(licence, Licences())
     assert licence_of(model, "boson-community").restricts_training
+
+
+@pytest.mark.parametrize(
+    ("dataset", "voice", "lacks"),
+    [
+        ("cc-by-4.0", "cc-by-nc-4.0", "nc"),
+        ("cc-by-4.0", "CC BY-NC-ND 4.0", "nc, nd"),
+        ("cc0-1.0", "cc-by-sa-3.0-de", "sa"),
+        ("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "sa"),
+        ("cc-by-nc-4.0", "cc-by-nc-4.0", None),
+        ("cc-by-nc-sa-4.0", "cc-by-4.0", None),
+        ("cc-by-4.0", "cc0-1.0", None),
+        ("cc-by-4.0", "bespoke-nc", None),
+        ("mit", "cc-by-nc-4.0", None),
+        (None, "cc-by-nc-4.0", None),
+        ("cc-by-4.0", None, None),
+    ],
+)
+def test_conditions_of_creative_commons_are_compared(
+    dataset: str | None, voice: str | None, lacks: str | None
+) -> None:
+    """Against the names of the licences, at https://creativecommons.org/share-your-work/cclicenses/."""
+    said = more_open_than_voices(dataset, [Voice("Anna", "/a.flac", licence=voice)])
+    line = f"the data set's licence {dataset} is more open than {voice} of Anna: it lacks {lacks}"
+    assert said == ([] if lacks is None else [line])
 
 
 @pytest.mark.parametrize("name", ["voicemill-mini", "voicemill-standin-random"])

@@ -13,7 +13,7 @@ from pipeline.dataset.inputs import Voice
 from pipeline.dataset.licence import ModelLicence
 from pipeline.dataset.plan import DatasetPlan, Licences, Style
 from pipeline.dataset.selection import RECORD, Selection
-from pipeline.dataset.survey import Survey, quantiles, survey_rows
+from pipeline.dataset.survey import Share, Survey, empty_splits, quantiles, survey_rows
 from pipeline.records import Row
 
 SPEAKERS = ["Anna", "Ben"]
@@ -58,6 +58,16 @@ def test_sums_are_those_of_the_rows_that_are_kept() -> None:
         "similarity": [0.7] * 4,
     }
     assert quantiles([1.0, 3.0, 6.0, 7.0, 8.0]) == pytest.approx([1.0, 1.4, 6.0, 7.8, 8.0])
+
+
+def test_a_split_without_rows_says_whether_any_were_asked_for() -> None:
+    survey, _ = surveyed()
+    split_of = {"Anna": "train", "Cleo": "valid", "Dora": "test"}
+    survey.splits, survey.asked["Dora"] = {"train": Share()}, 1
+    assert empty_splits(survey, split_of) == [
+        "split valid has no rows: no row was asked of its voices (Cleo); want more hours",
+        "split test has no rows: of its voices (Dora) none of 1 row was accepted",
+    ]
 
 
 def test_rows_with_a_warning_are_kept_where_the_plan_says_so() -> None:
@@ -109,7 +119,7 @@ def test_the_card_says_what_is_in_it_and_what_is_not() -> None:
         "| model | m&lt;b>\\|@1 |",
         "| gates | max_wer = 0.3 |",
         "**The model's licence is not known to allow training other models with its outputs.**",
-        "Licences of the reference voices: cc0-1.0.",
+        "| cc0-1.0 | Ben |\n| not stated | Anna |",
         "A consent is named (`consent_id`) for 1 of 2 references.",
     ):
         assert line in text
