@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.narration.placing import cues_of, place, sample_rate_of
+from pipeline.narration.cues import cues_of
+from pipeline.narration.placing import place, sample_rate_of
 from pipeline.narration.report import Report, report_of, settled_report
 from pipeline.narration.rounds import Narration
 from pipeline.narration.takes import Heard, keep_sounds
@@ -19,7 +20,7 @@ from pipeline.storage import Store
 
 REPORT = "report.json"
 _EARLIER = "replaced.json"  # while a programme is written: the files of the one before
-_VERSION = 1  # of what is made of the same takes
+_VERSION = 2  # of what is made of the same takes
 
 
 def assemble(narration: Narration, heard: Sequence[Heard], say: Say = silent) -> Report:
@@ -41,9 +42,10 @@ def assemble(narration: Narration, heard: Sequence[Heard], say: Say = silent) ->
     with tempfile.TemporaryDirectory(prefix="voicemill-") as folder:
         keep_sounds(narration, heard, Path(folder))
         loudness, files = write_sound(narration, placed, rate, Path(folder), say)
+    cues = cues_of(placed, rate, narration.script.language)
     for format in options.subtitles:
         files.append(f"{file_stem(narration)}.{format}")
-        store.put(files[-1], subtitles_bytes(cues_of(placed, rate), format))
+        store.put(files[-1], subtitles_bytes(cues, format))
     _remove(store, [key for key in before if key not in files])
     report = report_of(narration, heard, made_of, placed=placed, sample_rate=rate, loudness=loudness)
     _put_report(store, {**report, "files": files})

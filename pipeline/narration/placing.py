@@ -9,7 +9,6 @@ from pipeline.errors import ConfigError
 from pipeline.narration.script import Script
 from pipeline.narration.takes import Heard, silences
 from pipeline.programme.encode import ChapterMark
-from pipeline.programme.subtitles import Cue
 from pipeline.programme.timeline import Samples, sample_at
 
 KEPT_SILENCE_S = 0.05  # of what a take has around its speech: the pauses are the script's
@@ -77,21 +76,6 @@ def chapter_marks(placed: Sequence[Placed], script: Script, sample_rate: int) ->
     return [
         ChapterMark(begin / sample_rate, end / sample_rate, script.chapters[number - 1])
         for number, (begin, end) in chapter_bounds(placed).items()
-    ]
-
-
-def cues_of(placed: Sequence[Placed], sample_rate: int) -> list[Cue]:
-    """A cue per segment that is heard, as written; speakers where there are several."""
-    several = len({each.heard.segment.voice for each in placed}) > 1
-    return [
-        Cue(
-            each.start / sample_rate,
-            (each.start + each.length) / sample_rate,
-            each.heard.segment.written,
-            each.heard.segment.voice if several else None,
-        )
-        for each in placed
-        if each.heard.take is not None
     ]
 
 

@@ -89,7 +89,7 @@ def _clauses(text: str, begin: int, end: int, language: str, max_s: float) -> li
     if estimate_duration_s(text[begin:end].strip(), language) <= max_s:
         return [(begin, end)]
     margin = (end - begin) * _LEAST_SHARE
-    cuts = [[begin + m.end() for m in marks.finditer(text[begin:end])] for marks in (_STRONG, _WEAK)]
+    cuts = [[begin + at for at in found] for found in clause_ends(text[begin:end])]
     inner = [[cut for cut in found if begin + margin <= cut <= end - margin] for found in cuts]
     for found in (*inner, *cuts):
         between = [cut for cut in found if begin < cut < end]
@@ -100,6 +100,12 @@ def _clauses(text: str, begin: int, end: int, language: str, max_s: float) -> li
                 *_clauses(text, cut, end, language, max_s),
             ]
     return [(begin, end)]
+
+
+def clause_ends(text: str) -> tuple[list[int], list[int]]:
+    """Where a long sentence may be cut: behind semicolons, colons and dashes, and behind commas."""
+    strong, weak = ([mark.end() for mark in marks.finditer(text)] for marks in (_STRONG, _WEAK))
+    return strong, weak
 
 
 def _with_words(text: str, spans: list[Span]) -> list[Span]:

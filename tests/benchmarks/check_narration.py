@@ -2,10 +2,10 @@
 
     python tests/benchmarks/check_narration.py OUT [--heard 200] [--jobs 2]
 
-Prints one JSON object. Of all segments: whether each is there once and in order, and its subtitle's times.
-Of the programme: its length, loudness (ffmpeg's ebur128, an EBU R128 meter that is not ours) and chapter
-marks. Of `--heard` segments, evenly spread, what an ASR hears in the programme at their times: whether it is
-nearer to the segment's own text than to those of its four neighbours.
+Prints one JSON object. Of all segments: whether each is there once and in order, and the times and
+texts of its subtitles. Of the programme: its length, loudness (ffmpeg's ebur128, an EBU R128 meter that is not
+ours) and chapter marks. Of `--heard` segments, evenly spread, what an ASR hears in the programme at their
+times: whether it is nearer to the segment's own text than to those of its four neighbours.
 """
 
 from __future__ import annotations
@@ -140,6 +140,10 @@ def main() -> None:
         "chapter_titles_equal": [title for _, title in marks] == [c["title"] for c in report["chapters"]],
         "subtitle_start_off_s": max(float(np.abs(starts - each["start_s"]).min()) for each in spoken),
         "subtitle_end_off_s": max(float(np.abs(ends - each["end_s"]).min()) for each in spoken),
+        "subtitle_texts_equal": "".join("".join(cue.plaintext.split()) for cue in cues)
+        == "".join("".join(each["written"].split()) for each in spoken),
+        "subtitle_lines_most": max(cue.plaintext.count("\n") + 1 for cue in cues),
+        "subtitle_line_longest": max(len(line) for cue in cues for line in cue.plaintext.split("\n")),
         "silent_segments": sum(rms(each["start_s"], each["end_s"]) < 1e-3 for each in lasting),
         "loudest_gap_rms": max((rms(a + BLOCK_S, b - BLOCK_S) for a, b in gaps), default=0.0),
         "heard": len(own),

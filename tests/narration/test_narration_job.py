@@ -160,6 +160,21 @@ def test_what_is_handed_on(tmp_path: Path, speaker: Speaker) -> None:
         assert line[2] == caption[2] == text
 
 
+def test_a_long_segment_has_several_cues(tmp_path: Path, speaker: Speaker) -> None:
+    told = "The ferry left the harbor early, and nobody watched it go, not even the old man who sells the tickets."
+    options = NarrationOptions(max_segment_s=20, formats=("m4b",))
+    report = narrate(tmp_path, f"# Dawn\n\n{told}\n", options)
+    segment = report["segments"][-1]
+    assert segment["written"] == told
+    cues = pysubs2.load(str(tmp_path / "out" / next(n for n in report["files"] if n.endswith(".srt"))))[1:]
+    assert [cue.plaintext for cue in cues] == [
+        "The ferry left the harbor early,\nand nobody watched it go,",
+        "not even the old man\nwho sells the tickets.",
+    ]
+    assert cues[0].start == pytest.approx(1000 * segment["start_s"], abs=1)
+    assert cues[-1].end == pytest.approx(1000 * segment["end_s"], abs=1)
+
+
 def test_the_same_again_does_nothing(tmp_path: Path, speaker: Speaker) -> None:
     report = narrate(tmp_path)
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, RunConflictError
+from pipeline.narration.cues import cues_of
 from pipeline.narration.options import NarrationOptions
 from pipeline.narration.placing import (
     chapter_bounds,
     chapter_marks,
-    cues_of,
     parted_at,
     place,
     sample_rate_of,
@@ -121,12 +121,12 @@ def test_placed_to_the_sample() -> None:
         ChapterMark(0.0, 2.15, "One"),
         ChapterMark(2.15, 3.65, "Two"),
     ]
-    assert cues_of(placed, RATE) == [Cue(0.0, 0.7, "A.", "default"), Cue(2.15, 3.15, "C.", "BEN")]
+    assert cues_of(placed, RATE, "en") == [Cue(0.0, 0.7, "A."), Cue(2.15, 3.15, "C.", "BEN")]
 
 
 def test_one_voice_is_not_named_in_subtitles() -> None:
     heard = choose([segment("a", "A.")], [row("a", "A.")], [(row("a", "A."), take(0, "a"))])
-    assert cues_of(place(heard, RATE, 1.0), RATE) == [Cue(0.0, 1.0, "A.", None)]
+    assert cues_of(place(heard, RATE, 1.0), RATE, "en") == [Cue(0.0, 1.0, "A.", None)]
 
 
 def test_takes_of_several_rates_are_refused() -> None:
