@@ -25,7 +25,7 @@ import torch
 from jobs.benchmark_engine import FRAME_RATE, device_name, open_checkpoint, report, without_eos, workload
 from pipeline.codecs.base import Codec, CodecInfo, TorchCodec
 from pipeline.codecs.dac_codec import new_dac
-from pipeline.engine.attention import Attention, FlashAttention, MaskedAttention, choose_attention
+from pipeline.engine.attention import FlashAttention, MaskedAttention, choose_attention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import Checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
@@ -130,10 +130,7 @@ def attention(checkpoint: Checkpoint, slots: int) -> None:
         tensor[:slots][tail] = 1e4
     exact = MaskedAttention()
     expected = exact.attend(queries.float(), keys.float(), values.float(), exact.reach(positions, capacity))
-    ways: list[Attention] = [MaskedAttention()]
-    if isinstance(chosen, FlashAttention):
-        ways.append(chosen)
-    for way in ways:
+    for way in (MaskedAttention(), FlashAttention(), chosen):
         reach = way.reach(positions, capacity)
         seconds = timed(partial(way.attend, queries, keys, values, reach))
         found = way.attend(queries, keys, values, reach)

@@ -9,7 +9,7 @@ from typing import Protocol
 from pipeline.errors import RowError
 from pipeline.records import ChatMLSample, GeneratedCodes
 
-ENGINE_ID = "continuous/1"  # of the engine that runs use; part of a run's fingerprint
+ENGINE_ID = "continuous/2"  # of the engine that runs use; part of a run's fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from pipeline.engine.attention import MaskedAttention, choose_attention, span_block
@@ -36,3 +37,16 @@ def test_every_slot_looks_at_its_own_positions_and_no_further():
 def test_a_cpu_has_masked_attention_in_whole_or_fine_blocks():
     assert isinstance(choose_attention(torch.device("cpu"), torch.float32, (4, 2, 16)), MaskedAttention)
     assert span_block(8, 2, 2, 64) in (64, 512)
+
+
+def test_the_decode_kernel_is_for_few_heads_of_a_size_that_it_can_address():
+    pytest.importorskip("triton")
+    from pipeline.engine.decode_attention import takes
+
+    released, mini = (24, 8, 128), (4, 2, 48)
+    assert [takes(heads) for heads in (released, mini, (64, 2, 128), (32, 2, 128))] == [
+        True,
+        False,
+        False,
+        True,
+    ]

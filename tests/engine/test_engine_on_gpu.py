@@ -10,7 +10,7 @@ import torch
 
 from pipeline.audio import decode_audio, resample, to_int16
 from pipeline.codecs import load_codec
-from pipeline.engine.attention import FlashAttention, choose_attention
+from pipeline.engine.attention import FlashAttention, MaskedAttention, choose_attention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import load_checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
@@ -18,6 +18,9 @@ from pipeline.engine.device import is_device_fault
 from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.errors import ConfigError
 from pipeline.records import SpeakerPrompt, SynthesisRequest
+
+pytest.importorskip("triton")
+from pipeline.engine.decode_attention import DecodeAttention
 
 pytestmark = pytest.mark.gpu
 VOICES = Path(__file__).parents[2] / "manifests" / "voices"
@@ -81,8 +84,31 @@ def test_mates_and_order_change_nothing(checkpoint_on, items, dtype):
         assert codes_of(engine, some) == {item.utterance_id: expected[item.utterance_id] for item in some}
 
 
-def test_half_precision_reads_with_flash_attention():
-    assert isinstance(choose_attention(torch.device("cuda"), torch.bfloat16, (24, 8, 128)), FlashAttention)
+def test_each_gpu_has_its_attention():
+    device = torch.device("cuda")
+    assert isinstance(choose_attention(device, torch.bfloat16, (24, 8, 128)), DecodeAttention)
+    assert isinstance(choose_attention(device, torch.bfloat16, (4, 2, 48)), FlashAttention)  # as in mini
+    assert isinstance(choose_attention(device, torch.float32, (24, 8, 128)), MaskedAttention)
+
+
+@pytest.mark.parametrize("heads", [(24, 8, 128), (4, 4, 64), (16, 1, 32)])
+def test_decode_attention_is_attention(heads):
+    """Against SDPA in float32; what lies behind a slot's positions, and who lies beside it, is not seen."""
+    num_heads, num_kv_heads, head_dim = heads
+    generator = torch.Generator("cuda").manual_seed(0)
+    queries, keys, values = (
+        torch.randn(shape, device="cuda", dtype=torch.bfloat16, generator=generator)
+        for shape in ((64, num_heads, head_dim), *[(65, 700, num_kv_heads, head_dim)] * 2)
+    )
+    positions = torch.randint(0, 700, (64,), device="cuda", generator=generator)
+    exact, way = MaskedAttention(), DecodeAttention()
+    expected = exact.attend(queries.float(), keys.float(), values.float(), exact.reach(positions, 700))
+    for slot, last in enumerate(positions.tolist()):
+        keys[slot, last + 1 :], values[slot, last + 1 :] = 1e4, -1e4
+    found = way.attend(queries, keys, values, way.reach(positions, 700))
+    torch.testing.assert_close(found.float(), expected, atol=2e-2, rtol=1e-2)
+    alone = way.attend(queries[:3], keys[:3], values[:3], way.reach(positions[:3], 700))
+    assert torch.equal(alone, found[:3])
 
 
 def test_slots_fill_the_card_and_too_many_are_refused(checkpoint_on):
