@@ -181,7 +181,9 @@ def results(
     all_columns: Annotated[
         bool, typer.Option("--all-columns", help="With audio and codes (Parquet only).")
     ] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="Only rows that failed or were rejected.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only rows that failed or were rejected, and why.")
+    ] = False,
 ) -> None:
     """The rows that are committed so far, one per manifest row.
 

@@ -28,7 +28,7 @@ _TABLE_ROWS = 200
 _SHORT_COLUMNS = [
     *("utterance_id", "status", "wer", "similarity", "similarity_ground_truth", "duration_s", "row"),
     *("speaker", "prompt_audio", "target_text", "hypothesis"),
-    *("unscored_reason", "error_code", "error_message"),
+    *("unscored_reason", "error_code", "error_message", "gate_reasons"),
 ]
 
 
@@ -234,6 +234,8 @@ def results_table(rows: list[Row]) -> Table:
             said = Text.assemble(
                 printable(row["target_text"] or ""), "\n", (printable(heard or "(nothing heard)"), "dim")
             )
+        if row["status"] == "rejected":
+            said.append(printable("\n" + "; ".join(row["gate_reasons"] or [])), "red")
         table.add_row(
             Text(printable(row["utterance_id"])),
             row["status"],

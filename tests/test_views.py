@@ -40,6 +40,7 @@ def test_results_in_a_pipe_are_a_line_a_row(whole: Whole, capfd: pytest.CaptureF
     print_results(console(), whole.run.uri, "table", None, all_columns=False, only_failed=False)
     header, *lines = (line.split("\t") for line in capfd.readouterr().out.splitlines())
     assert header[:4] == ["utterance_id", "status", "wer", "similarity"]
+    assert header[-3:] == ["error_code", "error_message", "gate_reasons"]
     assert [line[:2] for line in lines] == [["good", "ok"], ["bad", "failed"]]
     assert all(len(line) == len(header) for line in lines)
 
@@ -50,6 +51,18 @@ def test_results_on_a_terminal_are_a_table(whole: Whole) -> None:
     text = "\n".join(printed(shown))
     assert "uri_not_found" in text
     assert "good" not in text
+
+
+def test_rejected_rows_say_what_they_did_not_pass(whole: Whole) -> None:
+    rows = read_results(whole.run.uri).to_pylist()
+    reasons = ["wer: 0.9, at most 0.3", "similarity: 0.1, at least 0.6"]
+    rows[0] |= {"status": "rejected", "gate": "rejected", "gate_reasons": reasons}
+    rows[1] |= {"status": "ok", "gate": "warned", "gate_reasons": ["finish_reason: length"]}
+    shown = console(width=200)
+    shown.print(results_table(rows))
+    text = "\n".join(printed(shown))
+    assert "wer: 0.9, at most 0.3; similarity: 0.1, at least 0.6" in text
+    assert "finish_reason" not in text
 
 
 def test_ground_truths_are_shown_where_there_are_some(whole: Whole) -> None:
