@@ -36,11 +36,12 @@ from pipeline.narration.rounds import (
     once_more,
     open_folder,
     read_rounds,
+    refuse_another_book,
     refuse_unknown,
 )
 from pipeline.narration.script import make_script
 from pipeline.narration.takes import heard_of
-from pipeline.narration.voices import Voices, refuse_unvoiced
+from pipeline.narration.voices import Voices, refuse_unvoiced, unvoiced_tags
 from pipeline.programme.references import Reference, keep_reference, with_own_references
 from pipeline.run import config_of_run
 from pipeline.storage import Store, open_store
@@ -73,8 +74,15 @@ def narrate(
     say(console, f"reading {shown(book)}")
     text = load_book(book)
     refuse_unvoiced(text, cast.voices, shown(book))
+    if tags := unvoiced_tags(text, cast.voices):
+        told = ", ".join(f"[{tag}] ({count})" for tag, count in tags.items())
+        say(
+            console,
+            f"read aloud as it stands, by the one voice there is: {told}; --voices gives each its own",
+        )
     script = make_script(text, cast.voices, lexicon, options, config.check.language)
     store = open_folder(out)
+    refuse_another_book(store, shown(book))
     config = _in_chains(with_own_references(config, store), options.context)
     narration = Narration(store, script, options, _references(store, cast, config))
     for each in read_rounds(store):  # before what is asked for is written down

@@ -58,8 +58,12 @@ def narrate(
         float, typer.Option("--lufs", help="Loudness of the programme: -23, -19, -16, ...")
     ] = -19.0,
     max_segment_s: Annotated[
-        float, typer.Option("--max-segment-s", help="Sentences are put together up to this length.")
-    ] = 15.0,
+        float | None,
+        typer.Option(
+            "--max-segment-s",
+            help="Sentences are put together up to this length; 15, or 4 for voicemill-mini.",
+        ),
+    ] = None,
     pause: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,19 +106,19 @@ def narrate(
         if voices is not None and value is not None:
             raise ConfigError(f"{name} goes with --ref; in --voices it stands beside each ref")
     settings = settings_of(config, set_)
-    if context is None:  # our own have not learned to go on from one
-        context = 0 if is_own(settings.model.checkpoint) else 2
+    # our own have not learned to go on from a segment, nor more than some 70 characters
+    own_context, own_length = (0, 4.0) if is_own(settings.model.checkpoint) else (2, 15.0)
     options = NarrationOptions(
         language=language,
         numbers=numbers,
-        max_segment_s=max_segment_s,
+        max_segment_s=own_length if max_segment_s is None else max_segment_s,
         pauses=pauses_from(pause or ()),
         formats=tuple(dict.fromkeys(format or ["m4b"])),
         subtitles=tuple(dict.fromkeys(subtitles or ["srt"])),
         lufs=lufs,
         missing=missing_policy(missing),
         gap_s=gap_s,
-        context=context,
+        context=own_context if context is None else context,
     )
     cast = (
         Cast(read_voices(_read(voices), voices), voices)

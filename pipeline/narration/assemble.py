@@ -46,7 +46,9 @@ def assemble(narration: Narration, heard: Sequence[Heard], say: Say = silent) ->
     for format in options.subtitles:
         files.append(f"{file_stem(narration)}.{format}")
         store.put(files[-1], subtitles_bytes(cues, format))
-    _remove(store, [key for key in before if key not in files])
+    if others := [key for key in before if key not in files]:
+        say(f"removed, as no part of this programme: {', '.join(others)}")
+        _remove(store, others)
     report = report_of(narration, heard, made_of, placed=placed, sample_rate=rate, loudness=loudness)
     _put_report(store, {**report, "files": files})
     store.delete(_EARLIER)

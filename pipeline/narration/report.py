@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.engine.embedded import note_of
 from pipeline.errors import printable
 from pipeline.narration.placing import Placed, chapter_bounds
 from pipeline.narration.rounds import Narration
@@ -19,7 +20,8 @@ from pipeline.views import say
 
 Report = dict[str, Any]
 _SHOWN = 20
-_SCORES = ("seed", "take", "wer", "cer", "similarity", "gate", "gate_reasons")
+_SCORES = ("seed", "take", "wer", "cer", "similarity", "length_ratio", "gate", "gate_reasons")
+_BADLY_HEARD = 0.5  # of the words
 
 
 def report_of(
@@ -43,6 +45,8 @@ def report_of(
         "author": script.author,
         "language": script.language,
         "made_of": made_of,
+        "made_by": _named(heard, "model"),
+        "heard_by": _named(heard, "transcriber"),
         "length_s": placed[-1].behind / sample_rate if placed else None,
         "loudness": loudness,
         "chapters": [
@@ -89,6 +93,7 @@ def print_narration(console: Console, report: Report, out: str) -> None:
         say(console, f"{each['id']}: {each['why']}: {each['written'][:80]}")
     if len(report["missing"]) > _SHOWN:
         say(console, f"... and {len(report['missing']) - _SHOWN} more: report.json has them all")
+    _print_scores(console, report)
     if report["files"]:
         loudness = report["loudness"]
         level = f"{loudness['integrated_lufs']:.1f} LUFS, peak {loudness['true_peak_dbtp']} dBTP"
@@ -103,6 +108,29 @@ def print_narration(console: Console, report: Report, out: str) -> None:
             console,
             f"segments missing: {len(report['missing'])}; speak them again: voicemill redo {out} --missing",
         )
+
+
+def _named(heard: Sequence[Heard], column: str) -> list[str]:
+    return sorted({each.take.values[column] for each in heard if each.take and each.take.values[column]})
+
+
+def _print_scores(console: Console, report: Report) -> None:
+    """How well it was heard, since a segment without gates passes with half of its words missing."""
+    rates = {each["id"]: each["wer"] for each in report["segments"] if each["wer"] is not None}
+    if rates:
+        mean = sum(rates.values()) / len(rates)
+        by = ", ".join(report["heard_by"])
+        say(console, f"WER       {mean:.2f} mean of {_times(len(rates), 'segment')} (heard by {by})")
+        if bad := sorted((name for name in rates if rates[name] > _BADLY_HEARD), key=lambda n: -rates[n]):
+            worst = ", ".join(f"{name} {rates[name]:.2f}" for name in bad[:5])
+            told = f"{_times(len(bad), 'segment')} with more than half of the words wrong, such as {worst}"
+            say(console, f"{told}: gates (--set gates.max_wer=...) speak such again")
+    for note in filter(None, map(note_of, report["made_by"])):
+        say(console, f"note: {note}")
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _segment(each: Heard, times: tuple[float, float] | None) -> dict[str, Any]:

@@ -71,6 +71,19 @@ def open_folder(out: str) -> Store:
     return store
 
 
+def refuse_another_book(store: Store, book: str) -> None:
+    """A folder is one book's: what is handed on would be replaced. Its text may change, and its place.
+
+    Raises RunConflictError.
+    """
+    if store.exists(MARK) and _name(other := json.loads(store.get(MARK))["book"]) != _name(book):
+        raise RunConflictError(f"{store.uri} is the narration of {other}; name another --out for {book}")
+
+
+def _name(book: str) -> str:
+    return book.rstrip("/").rpartition("/")[2]
+
+
 def keep(narration: Narration, book: str) -> None:
     """Writes down what is asked for, so that `redo` asks for the same."""
     references = {voice: astuple(reference) for voice, reference in narration.references.items()}

@@ -14,7 +14,7 @@ from pipeline.results import iter_results
 _COLUMNS = [
     *("utterance_id", "status", "num_samples", "sample_rate", "leading_silence_s", "trailing_silence_s"),
     *("codes_sha256", "seed", "take", "wer", "cer", "similarity", "gate", "gate_reasons", "error_code"),
-    "error_message",
+    *("error_message", "model", "transcriber", "length_ratio"),
 ]
 
 

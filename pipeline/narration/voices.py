@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,19 +84,21 @@ def read_voices(toml: bytes, name: str) -> Voices:
     return Voices(voices)
 
 
+def unvoiced_tags(book: Book, voices: Voices) -> dict[str, int]:
+    """What stands before paragraphs as a voice's tag does and is none's, with how often."""
+    tags = (
+        _MEANT_AS_TAG.match(paragraph.text) for chapter in book.chapters for paragraph in chapter.paragraphs
+    )
+    return dict(Counter(tag[1] for tag in tags if tag and tag[1].casefold() not in voices.by_name))
+
+
 def refuse_unvoiced(book: Book, voices: Voices, name: str) -> None:
     """Raises ManifestError for a tag before a paragraph that no voice has, ConfigError for a chapter of a
     voice's that the book does not have. One voice alone narrates everything but what is a `[SPEAKER1]`'s."""
     several = len(voices.by_name) > 1
-    unknown: dict[str, int] = {}
-    for paragraph in (paragraph for chapter in book.chapters for paragraph in chapter.paragraphs):
-        tag = _MEANT_AS_TAG.match(paragraph.text)
-        if tag is None or not (several or tag[1].startswith("SPEAKER")):
-            continue
-        if tag[1].casefold() not in voices.by_name:
-            unknown[tag[1]] = unknown.get(tag[1], 0) + 1
-    if unknown:
-        told = ", ".join(f"[{tag}] ({count}){_like(tag, voices)}" for tag, count in unknown.items())
+    unknown = unvoiced_tags(book, voices)
+    if refused := {tag: n for tag, n in unknown.items() if several or tag.startswith("SPEAKER")}:
+        told = ", ".join(f"[{tag}] ({count}){_like(tag, voices)}" for tag, count in refused.items())
         raise ManifestError(f"{name}: no voice for {told}; add a table for each to the voices")
     titles = {chapter.title.casefold() for chapter in book.chapters}
     for voice in voices.by_name.values():

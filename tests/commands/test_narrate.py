@@ -20,6 +20,8 @@ app.command()(redo)
 REPORT: dict[str, Any] = {
     "chapters": [{"number": 1, "title": "One", "segments": 2, "missing": 0, "start_s": 0.0}],
     "missing": [], "files": ["t.m4b"], "length_s": 61.5,
+    "made_by": ["voicemill-mini@1"], "heard_by": ["demo:ear"],
+    "segments": [{"id": "ch01-0001", "wer": 0.8}, {"id": "ch01-0002", "wer": 0.2}, {"id": "ch01-0003", "wer": None}],
     "loudness": {"integrated_lufs": -19.02, "true_peak_dbtp": -3.1},
 }  # fmt: skip
 
@@ -50,12 +52,22 @@ def test_one_voice(calls: list[Any]) -> None:
     voice = cast.voices.by_name["default"]
     assert (voice.ref, voice.ref_text, cast.base_uri) == ("a.wav", "Hi.", "")
     assert options == NarrationOptions(
-        numbers=False, formats=("mp3", "m4b"), lufs=-16, pauses=Pauses(scene=3), missing="stop"
+        max_segment_s=4.0,
+        numbers=False,
+        formats=("mp3", "m4b"),
+        lufs=-16,
+        pauses=Pauses(scene=3),
+        missing="stop",
     )
     assert "0:01:01.500, -19.0 LUFS" in done.output
+    assert "WER       0.50 mean of 2 segments (heard by demo:ear)" in done.output
+    assert "1 segment with more than half of the words wrong, such as ch01-0001 0.80" in done.output
+    assert "note: voicemill-mini is a small model" in done.output
 
 
-def test_context_is_for_models_that_have_learned_it(calls: list[Any], tmp_path: Path) -> None:
+def test_context_and_long_segments_are_for_models_that_have_learned_them(
+    calls: list[Any], tmp_path: Path
+) -> None:
     mine, other = tmp_path / "mine", tmp_path / "other"
     for folder, config in ((mine, '{"voicemill_name": "voicemill-mini"}'), (other, "{}")):
         folder.mkdir()
@@ -65,7 +77,7 @@ def test_context_is_for_models_that_have_learned_it(calls: list[Any], tmp_path: 
         (str(mine), ()),
         (str(other), ()),
         ("bosonai/higgs-audio-v2-generation-3B-base", ()),
-        ("mini", ("--context", "3")),
+        ("mini", ("--context", "3", "--max-segment-s", "9")),
     )
     for checkpoint, more in asked:
         done = call(
@@ -81,6 +93,7 @@ def test_context_is_for_models_that_have_learned_it(calls: list[Any], tmp_path: 
         )
         assert done.exit_code == 0, done.output
     assert [given[4].context for given, _ in calls] == [0, 0, 2, 2, 3]
+    assert [given[4].max_segment_s for given, _ in calls] == [4, 4, 15, 15, 9]
 
 
 def test_voices_and_lexicon(calls: list[Any], tmp_path: Path) -> None:

@@ -79,12 +79,14 @@ def speaker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Speaker]:
     return speaker
 
 
-def narrate(folder: Path, book: str = BOOK, options: NarrationOptions = OPTIONS) -> dict[str, Any]:
-    (folder / "book.md").write_text(book)
+def narrate(
+    folder: Path, book: str = BOOK, options: NarrationOptions = OPTIONS, name: str = "book.md"
+) -> dict[str, Any]:
+    (folder / name).write_text(book)
     (folder / "anna.wav").write_bytes(b"any bytes")
     cast = job.Cast(one_voice(str(folder / "anna.wav"), "Hello."), "")
     return job.narrate(
-        str(folder / "book.md"), str(folder / "out"), cast, {}, options, RunConfig(), Console(quiet=True)
+        str(folder / name), str(folder / "out"), cast, {}, options, RunConfig(), Console(quiet=True)
     )
 
 
@@ -186,6 +188,16 @@ def test_the_same_again_does_nothing(tmp_path: Path, speaker: Speaker) -> None:
         if path.suffix in (".flac", ".m4b", ".srt", ".jsonl") or path.name == "report.json"
     ]
     assert all(path.stat().st_mtime_ns == times[path] for path in made)
+
+
+def test_another_book_does_not_replace_one_that_is_done(tmp_path: Path, speaker: Speaker) -> None:
+    narrate(tmp_path)
+    before = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    with pytest.raises(
+        RunConflictError, match=r"is the narration of .*book\.md; name another --out for .*b2"
+    ):
+        narrate(tmp_path, "Another one.", name="b2.md")
+    assert sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file()) == before
 
 
 def test_other_options_put_together_anew_and_speak_nothing(tmp_path: Path, speaker: Speaker) -> None:

@@ -11,7 +11,7 @@ from pipeline.narration.book import Book, Chapter, Paragraph
 from pipeline.narration.options import NarrationOptions, Pauses, options_from_dict, pauses_from
 from pipeline.narration.read_book import read_book
 from pipeline.narration.script import Script, make_script, manifest_rows, script_from
-from pipeline.narration.voices import one_voice, read_voices, refuse_unvoiced
+from pipeline.narration.voices import one_voice, read_voices, refuse_unvoiced, unvoiced_tags
 from pipeline.programme.references import Reference
 
 VOICES = b"""
@@ -117,7 +117,10 @@ def test_a_tag_without_a_voice() -> None:
         refuse_unvoiced(
             book, read_voices(VOICES.replace(b'chapters = [2, "The End"]', b""), "v.toml"), "b.txt"
         )
-    refuse_unvoiced(book, one_voice("anna.flac", None), "b.txt")  # one voice reads what is written
+    refuse_unvoiced(
+        book, one_voice("anna.flac", None), "b.txt"
+    )  # one voice reads what is written, and is told
+    assert unvoiced_tags(book, one_voice("anna.flac", None)) == {"BNE": 1, "ILLUSTRATION": 1}
     with pytest.raises(ManifestError, match=r"no voice for \[SPEAKER1\]"):
         refuse_unvoiced(read_book(b"[SPEAKER1] Hello.", "b.txt"), one_voice("anna.flac", None), "b.txt")
 
