@@ -111,7 +111,7 @@ def speak_until_enough(
         if limits is None or not (more := folder.append(sampler.draw(limits, taken), plan)):
             return survey
         print_made(console, source, survey)
-        print_more(console, more, survey)
+        print_more(console, more, survey, sum(estimated.values()))
 
 
 def export_all(

@@ -69,15 +69,13 @@ def print_made(console: Console, source: Source, survey: Survey) -> None:
     )
 
 
-def print_more(console: Console, more: int, survey: Survey) -> None:
-    """What is asked for beyond the first rows, and why."""
+def print_more(console: Console, more: int, survey: Survey, asked_s: float) -> None:
+    """What is asked for beyond the rows so far, of an estimated `asked_s`, and why."""
     gone = survey.left_out.total()
-    why = (
-        f"to make up for {counted(gone, 'row')} left out"
-        if gone
-        else "since the speech is shorter than was estimated"
-    )
-    say(console, f"{counted(more, 'row')} more, {why}")
+    reasons = [f"{counted(gone, 'row')} left out"] if gone else []
+    if not gone or survey.whole.seconds < asked_s * survey.whole.rows / survey.rows:
+        reasons.append("speech shorter than estimated")
+    say(console, f"{counted(more, 'row')} more, to make up for {' and '.join(reasons)}")
 
 
 def print_export(console: Console, report: ExportReport) -> None:

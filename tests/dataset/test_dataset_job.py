@@ -114,7 +114,7 @@ def test_the_gates_share_is_made_up_for(
     assert speaker.rounds == sorted(set(speaker.rounds))
     assert made.survey.left_out == {"wer": made.survey.rows // 3}
     first = speaker.rounds[0]
-    assert f"{speaker.rounds[1] - first} rows more, to make up for {first // 3} rows left out" in said
+    assert f"{speaker.rounds[1] - first} rows more, to make up for {first // 3} rows left out\n" in said
     # all of it again costs one look at a run that is whole
     again = Speaker(judge)
     assert run(inputs, tmp_path / "set", monkeypatch, again)[0].survey.rows == made.survey.rows
@@ -132,7 +132,18 @@ def test_speech_that_is_shorter_than_estimated_is_made_up_for_with_its_true_reas
     assert 4 <= speaker.rounds[1] - speaker.rounds[0] <= 6
     # what falls short of 40 s by less than one does not read as 40 s
     assert re.search(r"rows accepted: 3\d\.\d s of 40\.0 s wanted\n", said)
-    assert "rows more, since the speech is shorter than was estimated" in said
+    assert "rows more, to make up for speech shorter than estimated\n" in said
+
+
+def test_both_reasons_of_a_top_up_are_told(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(row: Row) -> Row:
+        short = row | {"duration_s": row["duration_s"] * 0.8}
+        return rejected(short, "wer: 0.9, at most 0.3") if row["row"] == 1 else short
+
+    _, said = run(inputs, tmp_path / "set", monkeypatch, Speaker(judge))
+    assert "rows more, to make up for 1 row left out and speech shorter than estimated\n" in said
 
 
 def test_a_split_without_rows_is_told(
