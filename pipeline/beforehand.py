@@ -15,6 +15,7 @@ from rich.console import Console
 from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
 from pipeline.destination import open_destination
+from pipeline.engine.model_files import is_own
 from pipeline.errors import ManifestError, RunConflictError
 from pipeline.identity import resolve_identity
 from pipeline.plan import PlannedShard, is_planned, planned_shards, remaining_shards
@@ -55,7 +56,9 @@ def rows_to_score(
 
 def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
     print_reading(console, preflight.manifest_uri)
+    several = 0
     for row in preflight.rows():
+        several += bool(row["voices"])
         if row["error_code"] and preflight.report.bad_rows <= _BAD_ROWS_SHOWN:
             print_bad_row(console, row)
     if preflight.report.bad_rows > _BAD_ROWS_SHOWN:
@@ -63,6 +66,12 @@ def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
             f"... and {preflight.report.bad_rows - _BAD_ROWS_SHOWN} more; `voicemill check` lists them all"
         )
     print_preflight(console, preflight.report, preflight.config)
+    if several and is_own(preflight.config.model.checkpoint):
+        say(
+            console,
+            f"note: {several} with several or described voices: the embedded checkpoints have learned one "
+            "recorded voice a row, and will not be understood",
+        )
     if strict and preflight.report.bad_rows:
         count = preflight.report.bad_rows
         raise ManifestError(

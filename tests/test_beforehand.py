@@ -154,3 +154,16 @@ def test_neither_ray_nor_torch_is_loaded_for_it(whole: Whole) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("True set()\n")
+
+
+def test_what_the_embedded_model_has_not_learned_is_told(tmp_path: Path) -> None:
+    talk = {"ref_speaker1": str(VOICE), "ref_text_speaker1": "The ferry leaves."}
+    none = dict.fromkeys(talk, "")
+    rows = [
+        manifest_row("a") | none,
+        manifest_row("b", text="[SPEAKER0] Is it late? [SPEAKER1] It is.") | talk,
+    ]
+    for count, told in ((1, False), (2, True)):
+        console = Console(file=io.StringIO(), width=200)
+        check_manifest(write_csv(tmp_path / "m.csv", rows[:count]), CONFIG, console)
+        assert ("note: 1 with several or described voices" in console.file.getvalue()) is told  # type: ignore[attr-defined]
