@@ -29,7 +29,7 @@ def dub(
     out: str, options: DubOptions, config: RunConfig, console: Console, *, take_over: bool = False
 ) -> dict[str, Any]:
     """Returns the report. Running it again on the same `out` does only what is missing or has changed."""
-    project = open_project(out, options, config)
+    project = open_project(out, options, config, partial(say, console))
     config = with_own_references(config, project.store)
     first = first_round(project)
     speak(project, 1, first, config, console, take_over=take_over)

@@ -50,7 +50,9 @@ def dub(
     bed: Annotated[
         str | None, typer.Option("--bed", help="Music and effects: also write mix.flac, ducked under speech.")
     ] = None,
-    duck_db: Annotated[float, typer.Option("--duck-db", help="How far the bed is lowered.")] = 12.0,
+    duck_db: Annotated[
+        float | None, typer.Option("--duck-db", help="How far the bed is lowered, in dB; 12 unless given.")
+    ] = None,
     video: Annotated[
         bool, typer.Option("--video", help="Also write the original's picture with the new sound.")
     ] = False,

@@ -132,7 +132,7 @@ def _mix(project: Project, on_track: Sequence[Placement], bed: str) -> Iterator[
         lambda: sound_blocks(bed, rate, project.length),
         [(each.slot.start, each.slot.start + each.placed) for each in on_track],
         rate,
-        project.options.duck_db,
+        project.options.depth_db,
     )
 
 
@@ -166,7 +166,7 @@ def _made_from(project: Project, placements: Sequence[Placement]) -> str:
         "choices": [[each.line.number, each.takes, each.fault, asdict(each.slot)] for each in placements],
         "takes": [[asdict(part) for part in each.chosen or ()] for each in placements],
         "runs": [read_run(project.run_uri(run))["fingerprint"] for run in runs],
-        "options": [options.duck_db if options.bed else None, options.video, subtitle_format(options)],
+        "options": [options.depth_db if options.bed else None, options.video, subtitle_format(options)],
         "files": [[uri, digest_of(uri)] for uri in named],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -29,6 +29,7 @@ from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictErr
 from pipeline.programme.media import MAX_HOURS, Media, cut, look_at_media
 from pipeline.programme.references import Reference, keep_bytes, keep_reference
 from pipeline.programme.subtitles import FORMATS, MAX_BYTES, Cue, read_subtitles
+from pipeline.programme.telling import Say, silent
 from pipeline.programme.timeline import sample_at
 from pipeline.storage import Store, open_uri, read_uri
 from pipeline.uris import shown
@@ -53,7 +54,7 @@ class DubOptions:
     takes_again: int = 4
     stretch: float = 1.15
     bed: str | None = None
-    duck_db: float = 12.0
+    duck_db: float | None = None  # see depth_db
     video: bool = False
 
     def __post_init__(self) -> None:
@@ -61,16 +62,25 @@ class DubOptions:
             ("--takes", self.takes, 1, 100),
             ("--takes-again", self.takes_again, 0, 100),
             ("--stretch", self.stretch, 1.0, 2.0),
-            ("--duck-db", self.duck_db, 0.0, 60.0),
+            ("--duck-db", self.depth_db, 0.0, 60.0),
             ("--sample-rate", self.sample_rate, 8_000, 192_000),
             ("--length", 1.0 if self.length_s is None else self.length_s, 0.001, MAX_HOURS * 3600.0),
         ):
             if not least <= value <= most:
                 raise ConfigError(f"{name} {value:g}: give {least:g} to {most:g}")
-        if (self.original is None) == (self.length_s is None):
+        if self.original is not None and self.length_s is not None:
+            raise ConfigError("--original and --length: the track is as long as the original; leave one out")
+        if self.original is None and self.length_s is None:
             raise ConfigError("give the original (--original), or the track's length in seconds (--length)")
         if self.video and self.original is None:
             raise ConfigError("--video needs the picture: name it with --original")
+        if self.duck_db is not None and self.bed is None:
+            raise ConfigError("--duck-db is how far a bed is lowered: name one with --bed, or leave it out")
+
+    @property
+    def depth_db(self) -> float:
+        """How far the bed is lowered."""
+        return 12.0 if self.duck_db is None else self.duck_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ class Project:
         return f"rounds/{number}.jsonl"
 
 
-def open_project(out: str, options: DubOptions, config: RunConfig) -> Project:
+def open_project(out: str, options: DubOptions, config: RunConfig, say: Say = silent) -> Project:
     """Reads all that is named and keeps the references in `out`. Raises ConfigError, ManifestError,
     RunConflictError for a folder of other things, StorageError."""
     store = open_destination(out)
@@ -106,6 +116,8 @@ def open_project(out: str, options: DubOptions, config: RunConfig) -> Project:
     voices = read_voices(_read(options.voices, _VOICES_BYTES), shown(options.voices))
     refuse_unvoiced(cues, voices, shown(options.voices))
     sample_rate, length = _track(options)
+    if options.bed is not None:
+        _look_at_bed(options.bed, length / sample_rate, say)
     store.put(MARK, json.dumps({"subtitles": shown(options.subtitles)}).encode())
     references: dict[Voice, Reference] = {}
     pairs = []
@@ -151,6 +163,16 @@ def _track(options: DubOptions) -> tuple[int, int]:
     if not can_resample(_USUAL_RATE, rate):
         raise ConfigError(f"a track of {rate} Hz: no usual sample rate; resample the original")
     return rate, sample_at(seconds, rate) if samples is None else samples
+
+
+def _look_at_bed(uri: str, track_s: float, say: Say) -> None:
+    """All of it, before anything is spoken: what cannot be mixed would be found out hours later."""
+    media = look_at_media(uri)
+    if media.sample_rate is None:
+        raise ConfigError(f"--bed: {shown(uri)} holds no sound; name a file with some")
+    if media.seconds < track_s:
+        ends = f"ends at {media.seconds:.3f} s, the track at {track_s:.3f} s"
+        say(f"--bed: {shown(uri)} {ends}; behind it the mix is speech alone")
 
 
 def _refuse_unmuxable(uri: str, media: Media) -> None:

@@ -286,6 +286,8 @@ def test_a_bed_that_was_mixed_anew_and_what_is_no_part_any_more(place, monkeypat
     write_srt(place / "film.srt", [(1.0, 3.0, "ANNA: Over music.", "")])
     (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')
     speaker = Speaker(lambda row: (1.5, {}))
+    told = []
+    monkeypatch.setattr(jobs.dubbing, "say", lambda _, text: told.append(text))
     for level in (8_192, 4_096):  # of the same length, so that both files have one size
         soundfile.write(place / "bed.wav", np.full(5 * 44_100, level, np.int16), 44_100)
         report = dub(monkeypatch, speaker, place, length_s=4.0, bed=str(place / "bed.wav"))
@@ -293,6 +295,10 @@ def test_a_bed_that_was_mixed_anew_and_what_is_no_part_any_more(place, monkeypat
         # mono is on both channels as it is; 32767 is written for full scale
         assert np.abs(mix[1000:20_000] - round(level * 32767 / 32768)).max() <= 1
     assert report["files"]["mix"] == "mix.flac"
+    assert not any("--bed" in line for line in told)
+    dub(monkeypatch, speaker, place, length_s=6.5, bed=str(place / "bed.wav"))
+    ends = "ends at 5.000 s, the track at 6.500 s; behind it the mix is speech alone"
+    assert any(line.startswith("--bed: ") and line.endswith(ends) for line in told)
     (place / "dub/mine.flac").write_bytes(b"mine")
     report = dub(monkeypatch, speaker, place, length_s=4.0)
     assert "mix" not in report["files"]
@@ -331,7 +337,7 @@ def test_a_dub_in_an_object_store(place, s3, monkeypatch):
     ("options", "said"),
     [
         ({}, "give the original"),
-        ({"length_s": 5.0, "original": "a.wav"}, "give the original"),
+        ({"length_s": 5.0, "original": "a.wav"}, "the track is as long as the original; leave one out"),
         ({"length_s": 5.0, "stretch": 0.9}, "--stretch 0.9: give 1 to 2"),
         ({"length_s": 5.0, "takes": 0}, "--takes 0: give 1 to 100"),
         ({"length_s": float("nan")}, "--length nan"),
@@ -339,6 +345,9 @@ def test_a_dub_in_an_object_store(place, s3, monkeypatch):
         ({"length_s": 5.0, "sample_rate": 44_101}, "no usual sample rate"),
         ({"length_s": 5.0}, "[default]: from and to are of the original"),
         ({"length_s": 5.0, "columns": ("text=Line",)}, "--column is for a cue sheet"),
+        ({"length_s": 5.0, "duck_db": 6.0}, "--duck-db is how far a bed is lowered: name one with --bed"),
+        ({"length_s": 5.0, "bed": "nowhere.wav"}, "nowhere.wav: FileNotFoundError"),
+        ({"length_s": 5.0, "bed": __file__}, "not readable as audio or video"),
         ({"original": "nowhere.wav"}, "nowhere.wav: FileNotFoundError"),
         ({"length_s": 5.0, "subtitles": "nowhere.srt"}, "nowhere.srt: FileNotFoundError"),
     ],
