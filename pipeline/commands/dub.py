@@ -94,7 +94,7 @@ def print_dub(console: Console, report: dict[str, Any], out: str) -> int:
     faulty = [cue for cue in report["cues"] if cue["fit"] in FAULTS]
     for cue in faulty[:_FAULTS_SHOWN]:
         where = f"cue {cue['cue']} at {cue['start_s']:.3f} s"
-        say(console, f"{where}: {cue['fit']}: {_why(cue)} ({cue['text'][:60]!r})")
+        say(console, f"{where}: {cue['fit'].replace('_', ' ')}: {_why(cue)} ({cue['text'][:60]!r})")
     if len(faulty) > _FAULTS_SHOWN:
         say(console, f"... and {len(faulty) - _FAULTS_SHOWN} more, in {out}/report.csv")
     counts = ", ".join(f"{count} {fit.replace('_', ' ')}" for fit, count in report["counts"].items() if count)
@@ -114,6 +114,6 @@ def print_dub(console: Console, report: dict[str, Any], out: str) -> int:
 def _why(cue: dict[str, Any]) -> str:
     if cue["fit"] == "missing":
         return str(cue["reasons"])
-    if cue["placed_end_s"] == cue["placed_start_s"]:
-        return "no room before the next cue, or the track's end; move one of them"
+    if cue["fit"] == "no_room":
+        return "another cue begins with it; move one of them"
     return f"{cue['cut_s']:.2f} s are cut off; shorten the text, or give it more time"

@@ -137,7 +137,7 @@ def _mix(project: Project, on_track: Sequence[Placement], bed: str) -> Iterator[
 
 
 def _subtitles(project: Project, placements: Sequence[Placement]) -> bytes:
-    """All cues; those that lie on the track with the times they have there."""
+    """Those that lie on the track with the times they have there; none of what had no room on it."""
     rate = project.sample_rate
     times = {
         each.line.number: (each.slot.start, each.slot.start + each.placed)
@@ -151,7 +151,10 @@ def _subtitles(project: Project, placements: Sequence[Placement]) -> bytes:
         start, end = times[number]
         return replace(cue, start_s=start / rate, end_s=end / rate)
 
-    cues = [real(number, cue) for number, cue in enumerate(project.cues, start=1)]
+    unplaced = {each.line.number for each in placements if each.chosen and not each.placed}
+    cues = [
+        real(number, cue) for number, cue in enumerate(project.cues, start=1) if number not in unplaced
+    ]
     return subtitles_bytes(cues, subtitle_format(project.options))
 
 

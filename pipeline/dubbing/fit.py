@@ -10,8 +10,8 @@ from typing import Literal
 from pipeline.programme.subtitles import Cue
 from pipeline.programme.timeline import sample_at
 
-Kind = Literal["fits", "stretched", "runs_over", "cut"]
-_KINDS: tuple[Kind, ...] = ("fits", "stretched", "runs_over", "cut")
+Kind = Literal["fits", "stretched", "runs_over", "cut", "no_room"]
+_KINDS: tuple[Kind, ...] = ("fits", "stretched", "runs_over", "cut", "no_room")
 # a take that is more than twice its limit will not be halved by another seed
 _HOPELESS = 2.0
 
@@ -80,7 +80,8 @@ def fit(duration: int, slot: Slot, most: float) -> Fit:
     """What becomes of `duration` samples on a slot, if speech may be at most `most` times as fast.
 
     As it is; else faster, to just its slot; else as fast as may be and into the gap behind the slot; else it
-    is cut off where the next cue begins. Raises ValueError for a bound below 1.
+    is cut off where the next cue begins, and where that begins at once nothing is placed. Raises ValueError
+    for a bound below 1.
     """
     if most < 1:
         raise ValueError(f"a stretch bound of {most}: it is at least 1")
@@ -88,6 +89,8 @@ def fit(duration: int, slot: Slot, most: float) -> Fit:
         return Fit("fits", 1.0, duration, duration)
     if duration <= floor(slot.length * most):
         return Fit("stretched", duration / slot.length, slot.length, slot.length)
+    if slot.room == 0:
+        return Fit("no_room", 1.0, 0, 0)
     shortest = ceil(duration / most)
     if shortest <= slot.room:
         return Fit("runs_over", most, shortest, shortest)

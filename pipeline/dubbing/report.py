@@ -14,8 +14,8 @@ from pipeline.dubbing.place import Placement
 from pipeline.programme.subtitles import Cue
 from pipeline.results import csv_cell
 
-FAULTS = ("cut", "missing")
-_FITS = ("fits", "stretched", "runs_over", "cut", "missing", "silent")
+FAULTS = ("cut", "no_room", "missing")
+_FITS = ("fits", "stretched", "runs_over", "cut", "no_room", "missing", "silent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ def _of(number: int, cue: Cue, placement: Placement | None, rate: int) -> CueRep
     if placement.chosen is None:
         return missing
     take, fit = placement.chosen
+    if fit.kind == "no_room":  # nothing else is true of it
+        return replace(missing, fit=fit.kind, spoken_s=round(take.duration_s, 6))
     return replace(
         missing,
         fit=fit.kind,

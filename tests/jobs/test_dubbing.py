@@ -18,6 +18,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import jobs.dubbing
+from pipeline.commands.dub import dub as command
+from pipeline.commands.dub import print_dub
 from pipeline.config import load_config
 from pipeline.dubbing.project import DubOptions
 from pipeline.errors import ConfigError, RunConflictError
@@ -116,7 +118,7 @@ def test_two_hundred_cues_with_hard_slots(place, monkeypatch):
 
     # subtitles: all cues, with the times of the track
     back = pysubs2.SSAFile.load(str(place / "dub/subtitles.srt"))
-    assert len(back) == 200
+    assert len(back) == 200 - report["counts"]["no_room"]
     real = {cue["text"]: (cue["placed_start_s"], cue["placed_end_s"]) for cue in placed if cue["clip"]}
     for event in back:
         if event.text in real:
@@ -193,8 +195,6 @@ def test_failed_takes_are_never_silent(place, monkeypatch):
         return 0.5, {} if row["target_text"] == "Good." else {**fault, "audio": None}
 
     monkeypatch.setattr(jobs.dubbing, "clone_voices", Speaker(speak))
-    from pipeline.commands.dub import dub as command
-
     app = __import__("typer").Typer()
     app.command()(command)
     line = [str(place / "film.srt"), "--out", str(place / "dub"), "--voices", str(place / "voices.toml")]
@@ -210,6 +210,28 @@ def test_failed_takes_are_never_silent(place, monkeypatch):
     track = samples_of(place / "dub/track.flac", 48_000)
     assert len(track) == 120_000
     assert not track[48_000:].any()
+
+
+def test_of_a_cue_without_room_nothing_is_claimed(place, monkeypatch):
+    cues = [(0.5, 2.0, "ANNA: First.", ""), (0.5, 3.0, "ANNA: Second.", ""), (3.0, 4.0, "ANNA: Last.", "")]
+    write_srt(place / "film.srt", cues)
+    (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')
+    report = dub(monkeypatch, Speaker(lambda row: (0.9, {})), place, length_s=5.0)
+    assert report["counts"] == {
+        **dict.fromkeys(("stretched", "runs_over", "cut", "missing", "silent"), 0),
+        "fits": 2,
+        "no_room": 1,
+    }
+    first = report["cues"][0]
+    claimed = ("placed_start_s", "placed_end_s", "stretch", "over_s", "cut_s", "take", "passed", "clip")
+    assert [first[name] for name in claimed] == [None] * len(claimed)
+    back = pysubs2.SSAFile.load(str(place / "dub/subtitles.srt"))
+    assert [event.text for event in back] == ["Second.", "Last."]
+    console = Console(file=io.StringIO(), width=200)
+    assert print_dub(console, report, "out") == 1
+    told = console.file.getvalue().splitlines()
+    assert told[0] == "cue 1 at 0.500 s: no room: another cue begins with it; move one of them ('First.')"
+    assert told[1] == "cues       2 fits, 1 no room"
 
 
 def test_a_mix_and_the_picture(place, monkeypatch):
