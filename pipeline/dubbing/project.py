@@ -116,6 +116,7 @@ def open_project(out: str, options: DubOptions, config: RunConfig, say: Say = si
     voices = read_voices(_read(options.voices, _VOICES_BYTES), shown(options.voices))
     refuse_unvoiced(cues, voices, shown(options.voices))
     sample_rate, length = _track(options)
+    _refuse_beyond_end(cues, sample_rate, length)
     if options.bed is not None:
         _look_at_bed(options.bed, length / sample_rate, say)
     store.put(MARK, json.dumps({"subtitles": shown(options.subtitles)}).encode())
@@ -163,6 +164,21 @@ def _track(options: DubOptions) -> tuple[int, int]:
     if not can_resample(_USUAL_RATE, rate):
         raise ConfigError(f"a track of {rate} Hz: no usual sample rate; resample the original")
     return rate, sample_at(seconds, rate) if samples is None else samples
+
+
+def _refuse_beyond_end(cues: Sequence[Cue], sample_rate: int, length: int) -> None:
+    beyond = [
+        (number, cue)
+        for number, cue in enumerate(cues, start=1)
+        if sample_at(cue.start_s, sample_rate) >= length
+    ]
+    if beyond:
+        number, first = beyond[0]
+        raise ConfigError(
+            f"the track ends at {length / sample_rate:.3f} s, and cues that begin there or later: "
+            f"{len(beyond)}, the first is cue {number} at {first.start_s:.3f} s; name the original of these "
+            "subtitles, or give a longer --length"
+        )
 
 
 def _look_at_bed(uri: str, track_s: float, say: Say) -> None:

@@ -382,6 +382,20 @@ def test_what_is_refused_before_anything_is_spent(place, monkeypatch, options, s
     assert speaker.spoken == []
 
 
+def test_subtitles_of_something_longer_are_refused_before_anything_is_spoken(place, monkeypatch):
+    cues = [(0.0, 1.0, "ANNA: In.", ""), (2.0, 3.0, "ANNA: At the end.", ""), (7.0, 8.0, "ANNA: Beyond.", "")]
+    write_srt(place / "film.srt", cues)
+    write_original(place / "film.wav", 2 * 44_100)
+    (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')
+    speaker = Speaker(lambda row: (0.5, {}))
+    said = r"ends at 2\.000 s, and cues that begin there or later: 2, the first is cue 2 at 2\.000 s"
+    for track in ({"length_s": 2.0}, {"original": str(place / "film.wav")}):
+        with pytest.raises(ConfigError, match=said):
+            dub(monkeypatch, speaker, place, **track)
+    assert speaker.spoken == []
+    assert dub(monkeypatch, speaker, place, length_s=7.8)["counts"]["fits"] == 3
+
+
 def test_folders_of_others_and_voices_that_are_not_there(place, monkeypatch):
     write_srt(place / "film.srt", [(0.0, 1.0, "ANNA: Hi.", ""), (1.0, 2.0, "CARL: Ho.", "")])
     speaker = Speaker(lambda row: (0.5, {}))
