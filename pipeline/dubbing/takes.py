@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ COLUMNS = [
 ]
 # what is kept of the silence around speech: a soft consonant may be under the detector's threshold
 _MARGIN_S = 0.05
+_ASIDE = re.compile(r"\[[^\[\]]*\]|\([^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class Line:
 
 
 def is_speakable(text: str) -> bool:
-    """Whether there is a letter or a digit in it: a line of notes has none."""
-    return any(unicodedata.category(char)[0] in "LN" for char in text)
+    """Whether a letter or a digit is in it, outside of brackets and parentheses: a line of notes has none,
+    nor has `[door slams]`."""
+    return any(unicodedata.category(char)[0] in "LN" for char in _ASIDE.sub("", text))
 
 
 def lines_of(cues: Sequence[tuple[Cue, Reference]]) -> list[Line]:

@@ -31,7 +31,9 @@ _TIMING = {
     "vtt": re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(\s.*)?"),
 }
 _EVENT_COMMAS = 9  # of a Dialogue line of ASS and SSA; its text may hold more
-_TAG = re.compile(r"\s*(?:-\s*)?(?:\[([^\[\]\n]{1,60})\]|([^\s:\[\]\-][^:\n\[\]]{0,59}):)\s+(?=\S)")
+_TAG = re.compile(r"\s*(?:[-–—]\s*)?(?:\[([^\[\]\n]{1,60})\]|([^\s:\[\]\-–—][^:\n\[\]]{0,59}):)\s+(?=\S)")
+_DIRECTION = re.compile(r"\s*\([^()]*\)$")  # `ANNA (whispering)`
+_DASH = re.compile(r"[-–—](?:\s+(?=\S)|(?=[^\W\d]))")  # of one who speaks; -5 is a number
 # none of these goes back further than to the last bracket: a file made to be slow is not
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]+)>")
 _MARKUP = re.compile(
@@ -78,7 +80,8 @@ def read_subtitles(data: bytes, name: str) -> list[Cue]:
 
 
 def checked(cues: Sequence[Cue], name: str) -> list[Cue]:
-    """By start. Raises ManifestError for no cues, too many, and times that cannot be."""
+    """By start, with their tags as speakers. Raises ManifestError for no cues, too many, times that cannot
+    be, and several speakers in one."""
     if not cues:
         raise ManifestError(f"{name}: holds no cue; name a file with times and texts")
     if len(cues) > MAX_CUES:
@@ -87,7 +90,7 @@ def checked(cues: Sequence[Cue], name: str) -> list[Cue]:
         if not 0 <= cue.start_s <= cue.end_s:
             where = f"{cue.start_s:.3f} to {cue.end_s:.3f} s ({_one_line(cue.text, 40)})"
             raise ManifestError(f"{name}: a cue runs from {where}; mend its times")
-    return sorted(cues, key=lambda cue: (cue.start_s, cue.end_s))
+    return sorted((_tagged(cue, name) for cue in cues), key=lambda cue: (cue.start_s, cue.end_s))
 
 
 def subtitles_bytes(cues: Sequence[Cue], format: str) -> bytes:
@@ -124,9 +127,10 @@ def decoded(data: bytes, name: str) -> str:
 
 
 def speaker_of(text: str) -> tuple[str | None, str]:
-    """`[ANNA] Hello.` and `ANNA: Hello.` as (`ANNA`, `Hello.`); without capitals it is text: `[laugh]`."""
+    """`[ANNA] Hello.` and `ANNA (whispering): Hello.` as (`ANNA`, `Hello.`); without capitals it is text:
+    `[laugh]`."""
     tag = _TAG.match(text)
-    name = "" if tag is None else (tag[1] or tag[2]).strip()
+    name = "" if tag is None else _DIRECTION.sub("", (tag[1] or tag[2]).strip())
     if tag is None or name != name.upper() or not any(map(str.isalpha, name)):
         return None, text
     return name, text[tag.end() :]
@@ -155,14 +159,13 @@ def _read_srt(lines: Sequence[str]) -> Iterator[Cue]:
     file = pysubs2.SSAFile.from_string("\n".join([*counted, "", "0"]), "srt", keep_html_tags=True)
     for event in file:
         text = _plain_lines(_MARKUP.sub("", event.text.replace(r"\N", "\n")))
-        yield _tagged(Cue(event.start / 1000, event.end / 1000, text))
+        yield Cue(event.start / 1000, event.end / 1000, text)
 
 
 def _read_ass(lines: Sequence[str], format: str) -> Iterator[Cue]:
     for event in pysubs2.SSAFile.from_string("\n".join(lines), format).get_text_events():
         speaker = event.name.strip() or (event.style.strip() if event.style.strip("*") != "Default" else None)
-        cue = Cue(event.start / 1000, event.end / 1000, _plain_lines(event.plaintext), speaker or None)
-        yield _tagged(cue)
+        yield Cue(event.start / 1000, event.end / 1000, _plain_lines(event.plaintext), speaker or None)
 
 
 def _read_vtt(lines: Sequence[str]) -> Iterator[Cue]:
@@ -174,7 +177,7 @@ def _read_vtt(lines: Sequence[str]) -> Iterator[Cue]:
         if len(voices) > 1:
             raise ManifestError(_several(start, voices))
         text = _plain_lines(html.unescape(caption.text))
-        yield _tagged(Cue(start, end, text, voices[0] if voices else None))
+        yield Cue(start, end, text, voices[0] if voices else None)
 
 
 _READERS: dict[str, Callable[[Sequence[str]], Iterator[Cue]]] = {
@@ -185,16 +188,19 @@ _READERS: dict[str, Callable[[Sequence[str]], Iterator[Cue]]] = {
 }
 
 
-def _tagged(cue: Cue) -> Cue:
-    """With the tag before its text as its speaker, where nothing else names one."""
-    if cue.speaker is not None:
-        return cue
-    said = [speaker_of(line) for line in cue.text.split("\n")]
+def _tagged(cue: Cue, file: str) -> Cue:
+    """Without the dash before its text; the tag there is its speaker, where nothing else names one."""
+    lines = cue.text.split("\n")
+    said = [speaker_of(line) if cue.speaker is None else (None, line) for line in lines]
     names = list(dict.fromkeys(name for name, _ in said if name is not None))
+    if len(names) > 1 or (names and said[0][0] is None):
+        raise ManifestError(f"{file}: {_several(cue.start_s, names)}")
+    dashed = [name for line, (name, _) in zip(lines, said, strict=True) if _DASH.match(line)]
+    if len(dashed) > 1 and None in dashed:
+        raise ManifestError(f"{file}: {_several(cue.start_s, ['lines that begin with a dash'])}")
     if not names:
-        return cue
-    if len(names) > 1 or said[0][0] is None:
-        raise ManifestError(_several(cue.start_s, names))
+        dash = _DASH.match(cue.text)
+        return cue if dash is None else replace(cue, text=cue.text[dash.end() :])
     return replace(cue, text="\n".join(text for _, text in said), speaker=names[0])
 
 

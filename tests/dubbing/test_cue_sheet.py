@@ -31,6 +31,8 @@ def test_columns_of_any_name_and_delimiter(delimiter):
 
 def test_speakers_need_not_be_there():
     assert read_cue_sheet(b"start,end,text\n1,2,Hi\n", "cues.csv", PLAIN) == [Cue(1.0, 2.0, "Hi")]
+    tagged = b"start,end,text\n1,2,- ANNA (off): Hi\n"
+    assert read_cue_sheet(tagged, "cues.csv", PLAIN) == [Cue(1.0, 2.0, "Hi", "ANNA")]
 
 
 @pytest.mark.parametrize(

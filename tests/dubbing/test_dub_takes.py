@@ -12,7 +12,15 @@ from pipeline.audio import Waveform
 from pipeline.commit import ShardLog
 from pipeline.dubbing.assemble import as_placed
 from pipeline.dubbing.fit import Slot, Take, fit
-from pipeline.dubbing.takes import Reference, lines_of, manifest_bytes, read_sound, read_takes, take_ids
+from pipeline.dubbing.takes import (
+    Reference,
+    is_speakable,
+    lines_of,
+    manifest_bytes,
+    read_sound,
+    read_takes,
+    take_ids,
+)
 from pipeline.manifest import read_manifest
 from pipeline.programme.subtitles import Cue
 from pipeline.records import to_table
@@ -47,6 +55,21 @@ def test_a_line_is_named_by_what_is_said_by_whom():
         (Cue(0, 1, "Yes.", "DORA"), ANNA),
     ):
         assert contents([other])[0] not in first
+
+
+@pytest.mark.parametrize(
+    ("text", "speakable"),
+    [
+        ("[door slams]", False),
+        ("(door slams)\n(glass breaks)", False),
+        ("♪ [music] ♪", False),
+        ("[sighs] Well.", True),
+        ("Well (sighs)", True),
+        ("1984", True),
+    ],
+)
+def test_what_is_spoken(text, speakable):
+    assert is_speakable(text) == speakable
 
 
 def test_more_takes_keep_the_first_and_another_limit_is_another_take():

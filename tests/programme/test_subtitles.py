@@ -121,6 +121,10 @@ def test_what_editors_save(encoding, line_end):
         ("[Events]\nDialogue: 0,0:00:0x.00,0:00:04.50,Default,,0,0,0,,Hi", "a.ass", "not ASS"),
         ("1\n00:00:03,000 --> 00:00:02,000\nHi", "a.srt", "runs from 3.000 to 2.000 s"),
         ("1\n00:00:01,000 --> 00:00:02,000\nANNA: Hi\nBEN: Ho", "a.srt", "several speakers (ANNA, BEN)"),
+        ("1\n00:00:01,000 --> 00:00:02,000\n- Hi\n- Ho", "a.srt", "several speakers (lines that begin with"),
+        ("1\n00:00:01,000 --> 00:00:02,000\n-Hi\n-Ho", "a.srt", "several speakers"),
+        ("1\n00:00:01,000 --> 00:00:02,000\n- ANNA: Hi\n- Ho", "a.srt", "several speakers"),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\n<v A>- Hi\n- Ho", "a.vtt", "several speakers"),
         ("WEBVTT\n\n00:01.000 --> 00:02.000\n<v A>Hi</v>\n<v B>Ho", "a.vtt", "several speakers (A, B)"),
     ],
 )
@@ -129,6 +133,23 @@ def test_what_cannot_be_read_is_refused(text, name, said):
         read_subtitles(text.encode(), name)
     assert str(caught.value).startswith(f"{name}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "speaker"),
+    [
+        ("- Hello.", "Hello.", None),
+        ("-Hello.", "Hello.", None),
+        ("– ANNA: Hello.", "Hello.", "ANNA"),
+        ("- Hello\nthere.", "Hello\nthere.", None),
+        ("- ANNA: Hello\n- ANNA: there.", "Hello\nthere.", "ANNA"),
+        ("-5 degrees", "-5 degrees", None),
+        ("He came\n- and left.", "He came\n- and left.", None),
+    ],
+)
+def test_the_dash_of_one_who_speaks_is_not_text(text, said, speaker):
+    srt = f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n"
+    assert read_subtitles(srt.encode(), "a.srt") == [Cue(1.0, 2.0, said, speaker)]
 
 
 def test_bytes_that_are_no_text_and_too_many():
@@ -163,6 +184,10 @@ def test_a_file_made_to_be_slow_is_not(filler, name):
         ("- ANNA MARIA: Hi", ("ANNA MARIA", "Hi")),
         ("DR. O'NEIL-2: Hi", ("DR. O'NEIL-2", "Hi")),
         ("ŁUKASZ: Hi", ("ŁUKASZ", "Hi")),
+        ("ANNA (whispering): Hi", ("ANNA", "Hi")),
+        ("— ANNA (V.O.): Hi", ("ANNA", "Hi")),
+        ("[ANNA (off)] Hi", ("ANNA", "Hi")),
+        ("(whispering): Hi", (None, "(whispering): Hi")),
         ("[laugh] Hi", (None, "[laugh] Hi")),
         ("Look: a bird", (None, "Look: a bird")),
         ("10:30 is late", (None, "10:30 is late")),
