@@ -140,21 +140,19 @@ def _subtitles(project: Project, placements: Sequence[Placement]) -> bytes:
     """Those that lie on the track with the times they have there; none of what had no room on it."""
     rate = project.sample_rate
     times = {
-        each.line.number: (each.slot.start, each.slot.start + each.placed)
+        each.line.cue.number: (each.slot.start, each.slot.start + each.placed)
         for each in placements
         if each.placed
     }
 
-    def real(number: int, cue: Cue) -> Cue:
-        if number not in times:
+    def real(cue: Cue) -> Cue:
+        if cue.number not in times:
             return cue
-        start, end = times[number]
+        start, end = times[cue.number]
         return replace(cue, start_s=start / rate, end_s=end / rate)
 
-    unplaced = {each.line.number for each in placements if each.chosen and not each.placed}
-    cues = [
-        real(number, cue) for number, cue in enumerate(project.cues, start=1) if number not in unplaced
-    ]
+    unplaced = {each.line.cue.number for each in placements if each.chosen and not each.placed}
+    cues = [real(cue) for cue in project.cues if cue.text and cue.number not in unplaced]
     return subtitles_bytes(cues, subtitle_format(project.options))
 
 
@@ -166,7 +164,7 @@ def _made_from(project: Project, placements: Sequence[Placement]) -> str:
     parts = {
         "cues": [asdict(cue) for cue in project.cues],
         "track": [project.sample_rate, project.length],
-        "choices": [[each.line.number, each.takes, each.fault, asdict(each.slot)] for each in placements],
+        "choices": [[each.line.cue.number, each.takes, each.fault, asdict(each.slot)] for each in placements],
         "takes": [[asdict(part) for part in each.chosen or ()] for each in placements],
         "runs": [read_run(project.run_uri(run))["fingerprint"] for run in runs],
         "options": [options.depth_db if options.bed else None, options.video, subtitle_format(options)],

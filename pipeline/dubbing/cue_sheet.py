@@ -25,7 +25,7 @@ def columns_from(given: Sequence[str]) -> dict[str, str]:
 
 
 def read_cue_sheet(data: bytes, name: str, columns: Mapping[str, str]) -> list[Cue]:
-    """The rows that have text, by start; `speaker` need not be there. Comma, semicolon or tab.
+    """The rows, by start, numbered from 1; `speaker` need not be there. Comma, semicolon or tab.
 
     Times are seconds or `H:MM:SS.mmm`. Raises ManifestError: too large, not UTF-8, no such column, a row
     that cannot be read.
@@ -47,14 +47,13 @@ def read_cue_sheet(data: bytes, name: str, columns: Mapping[str, str]) -> list[C
             raise ManifestError(
                 f"{name}: no column {', '.join(missing)}; found {told}: name it with --column"
             )
-        for row in reader:
-            if (row[columns["text"]] or "").strip():
-                cues.append(_cue(row, columns))
+        for number, row in enumerate(reader, start=1):
+            cues.append(_cue(row, columns, number))
     except (csv.Error, ValueError) as error:
         raise ManifestError(f"{name}: line {reader.line_num}: {printable(str(error))}") from error
     return checked(cues, name)
 
 
-def _cue(row: Mapping[str, str | None], columns: Mapping[str, str]) -> Cue:
+def _cue(row: Mapping[str, str | None], columns: Mapping[str, str], number: int) -> Cue:
     start, end, text, speaker = ((row.get(columns[field]) or "").strip() for field in FIELDS)
-    return Cue(seconds_of(start), seconds_of(end), text, speaker or None)
+    return Cue(seconds_of(start), seconds_of(end), text, speaker or None, number)

@@ -28,7 +28,7 @@ class Placement:
     @property
     def clip_key(self) -> str:
         name = plain_name(self.line.cue.speaker or "")
-        return f"clips/{self.line.number:05d}{'-' * bool(name)}{name}.flac"
+        return f"clips/{self.line.cue.number:05d}{'-' * bool(name)}{name}.flac"
 
     @property
     def speaker(self) -> str:

@@ -23,7 +23,7 @@ from pipeline.config import RunConfig
 from pipeline.destination import open_destination
 from pipeline.dubbing.cue_sheet import columns_from, read_cue_sheet
 from pipeline.dubbing.fit import Slot, slots_of
-from pipeline.dubbing.takes import Line, lines_of
+from pipeline.dubbing.takes import Line, is_speakable, lines_of
 from pipeline.dubbing.voices import Voice, read_voices, refuse_unvoiced, voice_of
 from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictError
 from pipeline.programme.media import MAX_HOURS, Media, cut, look_at_media
@@ -114,29 +114,31 @@ def open_project(out: str, options: DubOptions, config: RunConfig, say: Say = si
         raise RunConflictError(f"{out} holds {other} and no dub; name an empty or a new folder")
     cues = _read_cues(options)
     voices = read_voices(_read(options.voices, _VOICES_BYTES), shown(options.voices))
-    refuse_unvoiced(cues, voices, shown(options.voices))
+    refuse_unvoiced([cue for cue in cues if is_speakable(cue.text)], voices, shown(options.voices))
     sample_rate, length = _track(options)
     _refuse_beyond_end(cues, sample_rate, length)
     if options.bed is not None:
         _look_at_bed(options.bed, length / sample_rate, say)
     store.put(MARK, json.dumps({"subtitles": shown(options.subtitles)}).encode())
     references: dict[Voice, Reference] = {}
-    pairs = []
+    named, pairs = [], []
     for cue in cues:
         voice = voice_of(cue, voices)
+        # `Anna` and `ANNA` are one speaker, as the voices write it
+        named.append(replace(cue, speaker=voice.speaker) if voice and cue.speaker else cue)
+        if not is_speakable(cue.text):
+            continue
         assert voice is not None, "refused above"
         if voice not in references:
             references[voice] = _keep_reference(store, voice, options, config)
-        # `Anna` and `ANNA` are one speaker, as the voices write it
-        named = replace(cue, speaker=cue.speaker and voice.speaker)
-        pairs.append((named, references[voice]))
+        pairs.append((named[-1], references[voice]))
     lines = lines_of(pairs)
     if not lines:
         raise ManifestError(
             f"{shown(options.subtitles)}: no cue has a letter or a digit; nothing is to be spoken"
         )
     slots = slots_of([line.cue for line in lines], sample_rate, length)
-    return Project(store, options, [cue for cue, _ in pairs], lines, slots, sample_rate, length)
+    return Project(store, options, named, lines, slots, sample_rate, length)
 
 
 def _read_cues(options: DubOptions) -> list[Cue]:
@@ -167,17 +169,13 @@ def _track(options: DubOptions) -> tuple[int, int]:
 
 
 def _refuse_beyond_end(cues: Sequence[Cue], sample_rate: int, length: int) -> None:
-    beyond = [
-        (number, cue)
-        for number, cue in enumerate(cues, start=1)
-        if sample_at(cue.start_s, sample_rate) >= length
-    ]
+    beyond = [cue for cue in cues if cue.text and sample_at(cue.start_s, sample_rate) >= length]
     if beyond:
-        number, first = beyond[0]
+        first = beyond[0]
         raise ConfigError(
             f"the track ends at {length / sample_rate:.3f} s, and cues that begin there or later: "
-            f"{len(beyond)}, the first is cue {number} at {first.start_s:.3f} s; name the original of these "
-            "subtitles, or give a longer --length"
+            f"{len(beyond)}, the first is cue {first.number} at {first.start_s:.3f} s; name the original of "
+            "these subtitles, or give a longer --length"
         )
 
 

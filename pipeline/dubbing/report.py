@@ -22,7 +22,7 @@ _FITS = ("fits", "stretched", "runs_over", "cut", "no_room", "missing", "silent"
 class CueReport:
     """Times and lengths in seconds. `fit`: that of fit.py, `missing` (no take), or `silent` (no words)."""
 
-    cue: int  # from 1, by start
+    cue: int  # its number in the subtitles
     fit: str
     start_s: float
     end_s: float
@@ -46,8 +46,8 @@ class CueReport:
 
 def reports_of(cues: Sequence[Cue], placements: Sequence[Placement], sample_rate: int) -> list[CueReport]:
     """One for each cue, in their order."""
-    spoken = {each.line.number: each for each in placements}
-    return [_of(number, cue, spoken.get(number), sample_rate) for number, cue in enumerate(cues, start=1)]
+    spoken = {each.line.cue.number: each for each in placements}
+    return [_of(cue, spoken.get(cue.number), sample_rate) for cue in cues]
 
 
 def counts_of(reports: Sequence[CueReport]) -> dict[str, int]:
@@ -68,8 +68,8 @@ def report_csv(reports: Sequence[CueReport]) -> bytes:
     return text.getvalue().encode()
 
 
-def _of(number: int, cue: Cue, placement: Placement | None, rate: int) -> CueReport:
-    silent = CueReport(number, "silent", cue.start_s, cue.end_s, cue.speaker, cue.text)
+def _of(cue: Cue, placement: Placement | None, rate: int) -> CueReport:
+    silent = CueReport(cue.number, "silent", cue.start_s, cue.end_s, cue.speaker, cue.text)
     if placement is None:
         return silent
     slot = placement.slot

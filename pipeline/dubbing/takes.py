@@ -30,10 +30,9 @@ _ASIDE = re.compile(r"\[[^\[\]]*\]|\([^()]*\)")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A cue with words. `number` counts the cues from 1; `content` names what is said by whom, and which of
-    several such lines it is: a cue that moves, or changes its number, is the same line."""
+    """A cue with words. `content` names what is said by whom, and which of several such lines it is: a cue
+    that moves, or changes its number, is the same line."""
 
-    number: int
     cue: Cue
     reference: Reference
     content: str
@@ -46,16 +45,14 @@ def is_speakable(text: str) -> bool:
 
 
 def lines_of(cues: Sequence[tuple[Cue, Reference]]) -> list[Line]:
-    """The cues that have words, in their order."""
+    """Of cues that have words, in their order."""
     lines = []
     seen: Counter[str] = Counter()
-    for number, (cue, reference) in enumerate(cues, start=1):
-        if not is_speakable(cue.text):
-            continue
+    for cue, reference in cues:
         said = json.dumps([normalize_text(cue.text), cue.speaker, *astuple(reference)])
         seen[said] += 1
         content = _digest(f"{said}#{seen[said]}")
-        lines.append(Line(number, cue, reference, content))
+        lines.append(Line(cue, reference, content))
     return lines
 
 

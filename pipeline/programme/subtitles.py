@@ -10,11 +10,12 @@ import html
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import pysubs2
 import webvtt
+from pysubs2.formats.subrip import SubripFormat
 from pysubs2.time import TIMESTAMP
 from webvtt.errors import MalformedCaptionError, MalformedFileError
 from webvtt.models import Timestamp
@@ -44,16 +45,21 @@ _MAX_OVERRIDES = 500  # `{...}` in a line of ASS; pysubs2 takes the square of th
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What is said from `start_s` to `end_s`, seconds from the beginning. Lines are parted by `\\n`."""
+    """What is said from `start_s` to `end_s`, seconds from the beginning. Lines are parted by `\\n`.
+
+    number: the file's own, for people; else its place there from 1. It says nothing of the cue: equal cues
+    may have two.
+    """
 
     start_s: float
     end_s: float
     text: str
     speaker: str | None = None
+    number: int = field(default=0, compare=False)
 
 
 def read_subtitles(data: bytes, name: str) -> list[Cue]:
-    """The cues of an .srt, .vtt, .ass or .ssa file, by start; those without text are left out.
+    """The cues of an .srt, .vtt, .ass or .ssa file, by start, also those without text.
 
     Speakers: `<v Anna>`, the name column of ASS (else a style other than Default), or `[ANNA]` and `ANNA:`
     before the text, in capitals. Raises ManifestError: unknown suffix, above MAX_BYTES or MAX_CUES, no UTF-8
@@ -76,26 +82,26 @@ def read_subtitles(data: bytes, name: str) -> list[Cue]:
         raise ManifestError(f"{name}: not WebVTT ({_one_line(error)}); mend it") from error
     except (pysubs2.Pysubs2Error, ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise ManifestError(f"{name}: not {format.upper()} ({_one_line(error)}); mend it") from error
-    return checked([cue for cue in found if cue.text], name)
+    return checked(found, name)
 
 
 def checked(cues: Sequence[Cue], name: str) -> list[Cue]:
     """By start, with their tags as speakers. Raises ManifestError for no cues, too many, times that cannot
     be, and several speakers in one."""
-    if not cues:
+    if not any(cue.text for cue in cues):
         raise ManifestError(f"{name}: holds no cue; name a file with times and texts")
     if len(cues) > MAX_CUES:
         raise ManifestError(f"{name}: {len(cues)} cues, at most {MAX_CUES} are read; split it")
     for cue in cues:
         if not 0 <= cue.start_s <= cue.end_s:
             where = f"{cue.start_s:.3f} to {cue.end_s:.3f} s ({_one_line(cue.text, 40)})"
-            raise ManifestError(f"{name}: a cue runs from {where}; mend its times")
+            raise ManifestError(f"{name}: cue {cue.number} runs from {where}; mend its times")
     return sorted((_tagged(cue, name) for cue in cues), key=lambda cue: (cue.start_s, cue.end_s))
 
 
 def subtitles_bytes(cues: Sequence[Cue], format: str) -> bytes:
     """A file of that format (`srt`, `vtt`, `ass`, `ssa`), UTF-8. Speakers are in all but SRT, which has no
-    place for them. Times are rounded to 1 ms, in ASS and SSA to 10 ms.
+    place for them but has the cues' numbers. Times are rounded to 1 ms, in ASS and SSA to 10 ms.
 
     Raises ConfigError for another format, and for times beyond what it can write.
     """
@@ -105,17 +111,18 @@ def subtitles_bytes(cues: Sequence[Cue], format: str) -> bytes:
     if last_s >= _LONGEST_S[format]:
         raise ConfigError(f"{last_s:.0f} s is more than {format} subtitles can say; use vtt")
     cues = [replace(cue, text=_plain_lines(cue.text)) for cue in sorted(cues, key=lambda cue: cue.start_s)]
+    if format == "srt":
+        return _srt(cues)
     if format == "vtt":
         return _vtt(cues)
     file = pysubs2.SSAFile()
     for cue in cues:
-        text = cue.text.replace("-->", "->").replace("\n", r"\N")
-        if format != "srt":
-            text = text.replace("{", "(").replace("}", ")")  # braces are commands there, without an escape
+        # braces are commands there, without an escape
+        text = cue.text.replace("-->", "->").replace("{", "(").replace("}", ")").replace("\n", r"\N")
         event = pysubs2.SSAEvent(_ms(cue.start_s), _ms(cue.end_s), text)
         event.name = " ".join((cue.speaker or "").replace(",", ";").split())
         file.append(event)
-    return file.to_string(format, **({"keep_ssa_tags": True} if format == "srt" else {})).encode()
+    return file.to_string(format).encode()
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -149,35 +156,41 @@ def _refuse_unreadable(lines: Sequence[str], format: str, name: str) -> None:
 
 
 def _read_srt(lines: Sequence[str]) -> Iterator[Cue]:
-    counted = [""]
+    counted, numbers = [""], []
     for line in lines:
-        if "-->" in line and not counted[-1].strip().isdigit():
-            counted.append("0")
+        if "-->" in line:
+            if not counted[-1].isdigit():
+                counted.append("0")
+            numbers.append(counted[-1])
         if line.strip() or counted[-1]:
             counted.append(line.strip())
     # the last cue, too, is followed by a counter: what pysubs2 takes away from a text is never a line of it
     file = pysubs2.SSAFile.from_string("\n".join([*counted, "", "0"]), "srt", keep_html_tags=True)
-    for event in file:
+    if len({*numbers}) < len(numbers):  # left out, or of two files
+        numbers = [str(place) for place in range(1, len(numbers) + 1)]
+    for event, number in zip(file, numbers, strict=True):
         text = _plain_lines(_MARKUP.sub("", event.text.replace(r"\N", "\n")))
-        yield Cue(event.start / 1000, event.end / 1000, text)
+        yield Cue(event.start / 1000, event.end / 1000, text, number=int(number))
 
 
 def _read_ass(lines: Sequence[str], format: str) -> Iterator[Cue]:
-    for event in pysubs2.SSAFile.from_string("\n".join(lines), format).get_text_events():
+    events = pysubs2.SSAFile.from_string("\n".join(lines), format).get_text_events()
+    for number, event in enumerate(events, start=1):
         speaker = event.name.strip() or (event.style.strip() if event.style.strip("*") != "Default" else None)
-        yield Cue(event.start / 1000, event.end / 1000, _plain_lines(event.plaintext), speaker or None)
+        text = _plain_lines(event.plaintext)
+        yield Cue(event.start / 1000, event.end / 1000, text, speaker or None, number)
 
 
 def _read_vtt(lines: Sequence[str]) -> Iterator[Cue]:
-    for caption in webvtt.from_string("\n".join(lines)).captions:
+    for number, caption in enumerate(webvtt.from_string("\n".join(lines)).captions, start=1):
         start, end = (time.in_milliseconds() / 1000 for time in (caption.start_time, caption.end_time))
         voices = list(
             dict.fromkeys(html.unescape(voice).strip() for voice in _VOICE.findall(caption.raw_text))
         )
         if len(voices) > 1:
-            raise ManifestError(_several(start, voices))
+            raise ManifestError(_several(number, start, voices))
         text = _plain_lines(html.unescape(caption.text))
-        yield Cue(start, end, text, voices[0] if voices else None)
+        yield Cue(start, end, text, voices[0] if voices else None, number)
 
 
 _READERS: dict[str, Callable[[Sequence[str]], Iterator[Cue]]] = {
@@ -194,19 +207,29 @@ def _tagged(cue: Cue, file: str) -> Cue:
     said = [speaker_of(line) if cue.speaker is None else (None, line) for line in lines]
     names = list(dict.fromkeys(name for name, _ in said if name is not None))
     if len(names) > 1 or (names and said[0][0] is None):
-        raise ManifestError(f"{file}: {_several(cue.start_s, names)}")
+        raise ManifestError(f"{file}: {_several(cue.number, cue.start_s, names)}")
     dashed = [name for line, (name, _) in zip(lines, said, strict=True) if _DASH.match(line)]
     if len(dashed) > 1 and None in dashed:
-        raise ManifestError(f"{file}: {_several(cue.start_s, ['lines that begin with a dash'])}")
+        told = _several(cue.number, cue.start_s, ["lines that begin with a dash"])
+        raise ManifestError(f"{file}: {told}")
     if not names:
         dash = _DASH.match(cue.text)
         return cue if dash is None else replace(cue, text=cue.text[dash.end() :])
     return replace(cue, text="\n".join(text for _, text in said), speaker=names[0])
 
 
-def _several(start_s: float, names: Sequence[str]) -> str:
+def _several(number: int, start_s: float, names: Sequence[str]) -> str:
     told = ", ".join(printable(name) for name in names)
-    return f"the cue at {start_s:.3f} s has several speakers ({told}); give each a cue of its own"
+    return f"cue {number} at {start_s:.3f} s has several speakers ({told}); give each a cue of its own"
+
+
+def _srt(cues: Sequence[Cue]) -> bytes:
+    blocks = []
+    for place, cue in enumerate(cues, start=1):
+        start, end = (SubripFormat.ms_to_timestamp(_ms(at)) for at in (cue.start_s, cue.end_s))
+        text = cue.text.replace("-->", "->")
+        blocks.append(f"{cue.number or place}\n{start} --> {end}\n{text}\n")
+    return "\n".join(blocks).encode()
 
 
 def _vtt(cues: Sequence[Cue]) -> bytes:

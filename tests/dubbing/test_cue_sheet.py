@@ -26,6 +26,7 @@ def test_columns_of_any_name_and_delimiter(delimiter):
     assert read_cue_sheet(data, "cues.csv", columns) == [
         Cue(1.0, 2.0, "Hi", "Anna"),
         Cue(2.5, 4.0, 'Well; yes, "you"', "Ben"),
+        Cue(5.0, 6.0, "", "Anna"),
     ]
 
 

@@ -30,7 +30,6 @@ from pipeline.storage import open_store
 ANNA, BEN = Reference("voices/aa.flac", "Said.", "2026-017"), Reference("voices/bb.flac", None)
 CUES = [
     (Cue(0, 1, "Yes.", "ANNA"), ANNA),
-    (Cue(1, 2, "♪ ♪", "ANNA"), ANNA),
     (Cue(2, 3, "Yes.", "ANNA"), ANNA),
     (Cue(3, 4, "Yes.", "BEN"), BEN),
     (Cue(4, 5, "Of\ncourse.", "BEN"), BEN),
@@ -43,11 +42,10 @@ def contents(cues):
 
 def test_a_line_is_named_by_what_is_said_by_whom():
     first = contents(CUES)
-    assert [line.number for line in lines_of(CUES)] == [1, 3, 4, 5]
     assert len(set(first)) == 4  # equal lines are told apart
     moved = [(replace(cue, start_s=cue.start_s + 9, end_s=cue.end_s + 10), ref) for cue, ref in CUES]
     assert contents([(Cue(0, 1, "New.", "BEN"), BEN), *moved])[1:] == first
-    assert contents([CUES[0], (replace(CUES[4][0], text="Of course."), BEN)])[1] == first[3]
+    assert contents([CUES[0], (replace(CUES[3][0], text="Of course."), BEN)])[1] == first[3]
     for other in (
         (Cue(0, 1, "Yes!", "ANNA"), ANNA),
         (Cue(0, 1, "Yes.", "ANNA"), replace(ANNA, text="Other.")),

@@ -74,7 +74,8 @@ def test_two_hundred_cues_with_hard_slots(place, monkeypatch):
     report = dub(monkeypatch, speaker, place, original=str(place / "film.wav"))
 
     # every cue is in the report, and every kind of fit came up
-    assert [cue["cue"] for cue in report["cues"]] == list(range(1, 201))
+    by_start = sorted(range(200), key=lambda place: cues[place][:2])
+    assert [cue["cue"] for cue in report["cues"]] == [place + 1 for place in by_start]
     assert sum(report["counts"].values()) == 200
     assert all(report["counts"][fit] for fit in ("fits", "stretched", "runs_over", "cut", "silent"))
     assert report["counts"]["silent"] == sum(kind == "silent" for *_, kind in cues)
@@ -232,6 +233,21 @@ def test_of_a_cue_without_room_nothing_is_claimed(place, monkeypatch):
     told = console.file.getvalue().splitlines()
     assert told[0] == "cue 1 at 0.500 s: no room: another cue begins with it; move one of them ('First.')"
     assert told[1] == "cues       2 fits, 1 no room"
+
+
+def test_cues_keep_their_numbers_and_empty_ones_are_silent(place, monkeypatch):
+    (place / "film.srt").write_text(
+        "5\n00:00:00,000 --> 00:00:01,000\n\n7\n00:00:01,000 --> 00:00:03,000\nANNA: Seven.\n\n"
+        "8\n00:00:04,000 --> 00:00:05,000\n(door slams)\n",
+        encoding="utf-8",
+    )
+    (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')  # the silent ones need none
+    report = dub(monkeypatch, Speaker(lambda row: (1.0, {})), place, length_s=6.0)
+    told = [(cue["cue"], cue["fit"], cue["clip"]) for cue in report["cues"]]
+    assert told == [(5, "silent", None), (7, "fits", "clips/00007-anna.flac"), (8, "silent", None)]
+    written = (place / "dub/subtitles.srt").read_text(encoding="utf-8")
+    assert written.startswith("7\n00:00:01,000 --> ")
+    assert "\n\n8\n00:00:04,000 --> 00:00:05,000\n(door slams)\n" in written
 
 
 def test_a_mix_and_the_picture(place, monkeypatch):

@@ -84,9 +84,32 @@ def test_subrip():
     assert read_subtitles(SRT.encode(), "film.SRT") == [
         Cue(1.0, 2.0, "Hi there", "ANNA"),
         Cue(2.0, 3.5, "In the year\n1984"),
+        Cue(3.5, 4.0, ""),
         Cue(4.0, 5.0, "before a blank line\nand behind it"),
         Cue(5.0, 6.0, "no counter above\n42", "BEN"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("counters", "numbers"),
+    [
+        ("7 8 12", [7, 8, 12]),
+        ("0 1 2", [0, 1, 2]),
+        ("1 2 2", [1, 2, 3]),  # of two files
+        ("1 - -", [1, 2, 3]),
+    ],
+)
+def test_cues_keep_the_numbers_of_the_file(counters, numbers):
+    srt = "".join(
+        f"{'' if counter == '-' else counter}\n00:00:0{at},000 --> 00:00:0{at},900\n{'Hi' * (at != 2)}\n\n"
+        for at, counter in enumerate(counters.split(), start=1)
+    )
+    cues = read_subtitles(srt.encode(), "a.srt")
+    assert [(cue.number, cue.text) for cue in cues] == [*zip(numbers, ["Hi", "", "Hi"], strict=True)]
+    later = [Cue(5.0, 6.0, "b", number=9), Cue(1.0, 2.0, "a\nc", number=7)]
+    assert subtitles_bytes(later, "srt").decode() == (
+        "7\n00:00:01,000 --> 00:00:02,000\na\nc\n\n9\n00:00:05,000 --> 00:00:06,000\nb\n"
+    )
 
 
 def test_substation():
@@ -119,8 +142,12 @@ def test_what_editors_save(encoding, line_end):
         ("WEBVTT\n\n00:01.000 --> 00:0x.000\nHi", "a.vtt", "line 3 cannot be read"),
         ("[Events]\nDialogue: 0,0:00:03.00,0:00:04.50,Default", "a.ass", "line 2 cannot be read"),
         ("[Events]\nDialogue: 0,0:00:0x.00,0:00:04.50,Default,,0,0,0,,Hi", "a.ass", "not ASS"),
-        ("1\n00:00:03,000 --> 00:00:02,000\nHi", "a.srt", "runs from 3.000 to 2.000 s"),
-        ("1\n00:00:01,000 --> 00:00:02,000\nANNA: Hi\nBEN: Ho", "a.srt", "several speakers (ANNA, BEN)"),
+        ("1\n00:00:03,000 --> 00:00:02,000\nHi", "a.srt", "cue 1 runs from 3.000 to 2.000 s"),
+        (
+            "1\n00:00:01,000 --> 00:00:02,000\nANNA: Hi\nBEN: Ho",
+            "a.srt",
+            "cue 1 at 1.000 s has several speakers (ANNA, BEN)",
+        ),
         ("1\n00:00:01,000 --> 00:00:02,000\n- Hi\n- Ho", "a.srt", "several speakers (lines that begin with"),
         ("1\n00:00:01,000 --> 00:00:02,000\n-Hi\n-Ho", "a.srt", "several speakers"),
         ("1\n00:00:01,000 --> 00:00:02,000\n- ANNA: Hi\n- Ho", "a.srt", "several speakers"),
