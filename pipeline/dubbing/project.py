@@ -19,18 +19,20 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pipeline.audio import can_resample, encode_flac
-from pipeline.config import RunConfig
+from pipeline.config import CheckConfig, RunConfig
 from pipeline.destination import open_destination
 from pipeline.dubbing.cue_sheet import columns_from, read_cue_sheet
 from pipeline.dubbing.fit import Slot, slots_of
 from pipeline.dubbing.takes import Line, is_speakable, lines_of
 from pipeline.dubbing.voices import Voice, read_voices, refuse_unvoiced, voice_of
 from pipeline.errors import ConfigError, ManifestError, RowError, RunConflictError
+from pipeline.preflight import prompt_limits
 from pipeline.programme.media import MAX_HOURS, Media, cut, look_at_media
 from pipeline.programme.references import Reference, keep_bytes, keep_reference
 from pipeline.programme.subtitles import FORMATS, MAX_BYTES, Cue, read_subtitles
 from pipeline.programme.telling import Say, silent
 from pipeline.programme.timeline import sample_at
+from pipeline.stages.check_prompt import check_prompt
 from pipeline.storage import Store, open_uri, read_uri
 from pipeline.uris import shown
 
@@ -222,11 +224,24 @@ def _keep_reference(store: Store, voice: Voice, options: DubOptions, config: Run
             raise ConfigError(f"{where}: from and to are of the original; name it with --original")
         if voice.end_s - voice.start_s > config.check.max_prompt_s:
             raise ConfigError(f"{where}: a reference has at most {config.check.max_prompt_s:g} s")
+        named = f"from {voice.start_s:g} to {voice.end_s:g} s of the original"
         cut_out = cut(options.original, voice.start_s, voice.end_s)
         key = keep_bytes(store, encode_flac(cut_out), ".flac")
     else:
+        named = voice.ref
         key = keep_reference(store, options.voices, voice.ref, config.check, where)
+    _refuse_unusable(store.get(key), config.check, f"{where}: {named}")
     return Reference(key, voice.ref_text, voice.consent_id)
+
+
+def _refuse_unusable(data: bytes, check: CheckConfig, where: str) -> None:
+    """Raises ConfigError for what every row of the speaker would fail for."""
+    try:
+        faults = check_prompt(data, prompt_limits(check)).faults
+    except RowError as error:
+        raise ConfigError(f"{where}: {error.code}: {error.message}") from error
+    if faults:
+        raise ConfigError(f"{where}: {'; '.join(f'{fault.code}: {fault.message}' for fault in faults)}")
 
 
 def _read(uri: str, most: int) -> bytes:

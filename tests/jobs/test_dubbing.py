@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -410,6 +411,29 @@ def test_subtitles_of_something_longer_are_refused_before_anything_is_spoken(pla
             dub(monkeypatch, speaker, place, **track)
     assert speaker.spoken == []
     assert dub(monkeypatch, speaker, place, length_s=7.8)["counts"]["fits"] == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('from = "0:00:03"\nto = 5', "[BEN]: from 3 to 5 s of the original: audio_silent: no speech"),
+        ("from = 1\nto = 1.5", "[BEN]: from 1 to 1.5 s of the original: audio_too_short: 0.50 s"),
+        ('ref = "voices/loud.wav"', "[BEN]: voices/loud.wav: audio_clipped: "),
+        ('ref = "voices.toml"', "[BEN]: voices.toml: audio_unreadable: "),
+    ],
+)
+def test_a_reference_that_no_row_could_use_is_refused_at_once(place, monkeypatch, table, said):
+    write_srt(place / "film.srt", [(0.0, 1.0, "ANNA: Hi.", ""), (1.0, 2.0, "BEN: Ho.", "")])
+    tone = 0.2 * np.sin(2 * np.pi * 300 * np.arange(6 * 8_000) / 8_000)
+    tone[3 * 8_000 :] = 0  # the original is silent from 3 s on
+    soundfile.write(place / "film.wav", tone, 8_000)
+    soundfile.write(place / "voices/loud.wav", np.sign(tone[:16_000]), 8_000, subtype="PCM_16")
+    (place / "voices.toml").write_text(f'[anna]\nref = "voices/anna.wav"\n[BEN]\n{table}\n')
+    speaker = Speaker(lambda row: (0.5, {}))
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        dub(monkeypatch, speaker, place, original=str(place / "film.wav"))
+    assert "\n" not in str(caught.value)
+    assert speaker.spoken == []
 
 
 def test_folders_of_others_and_voices_that_are_not_there(place, monkeypatch):
