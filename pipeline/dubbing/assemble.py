@@ -69,6 +69,7 @@ def assemble(project: Project, placements: Sequence[Placement], say: Say = silen
         "samples": project.length,
         "seconds": project.length / rate,
         "stretch_bound": project.options.stretch,
+        "made_by": _models(on_track),
         "files": files,
         "stems": stems,
     }
@@ -87,6 +88,11 @@ def standing(project: Project, placements: Sequence[Placement]) -> dict[str, Any
     if report["made_from"] != _made_from(project, placements):
         return None
     return report if {*files} <= {*store.list()} else None
+
+
+def _models(placements: Sequence[Placement]) -> list[str]:
+    takes = [each.chosen[0] for each in placements if each.chosen]
+    return sorted({take.model for take in takes if take.model})
 
 
 def _remove_others(store: Store, written: Collection[str]) -> None:

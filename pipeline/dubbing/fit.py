@@ -55,6 +55,7 @@ class Take:
     similarity: float | None = None
     reasons: tuple[str, ...] = ()
     silence_s: float = 0.0
+    model: str | None = None  # id@revision
 
     @property
     def duration_s(self) -> float:

@@ -21,7 +21,7 @@ from pipeline.stages.check_request import MAX_DURATION_S, normalize_text
 
 COLUMNS = [
     *("utterance_id", "status", "language", "gate", "gate_reasons", "error_code", "error_message"),
-    *("wer", "cer", "similarity", "duration_s", "leading_silence_s", "trailing_silence_s"),
+    *("wer", "cer", "similarity", "duration_s", "leading_silence_s", "trailing_silence_s", "model"),
 ]
 # what is kept of the silence around speech: a soft consonant may be under the detector's threshold
 _MARGIN_S = 0.05
@@ -119,6 +119,7 @@ def take_of(row: Row) -> Take:
         similarity=_measured(row["similarity"]),
         reasons=tuple(row["gate_reasons"] or ()),
         silence_s=round(duration_s - (end_s - start_s), 6),
+        model=row["model"],
     )
 
 

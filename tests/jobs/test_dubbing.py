@@ -251,6 +251,21 @@ def test_cues_keep_their_numbers_and_empty_ones_are_silent(place, monkeypatch):
     assert "\n\n8\n00:00:04,000 --> 00:00:05,000\n(door slams)\n" in written
 
 
+def test_badly_heard_cues_and_the_models_note_are_told(place, monkeypatch):
+    cues = [(float(at), at + 1.0, f"ANNA: {text}.", "") for at, text in enumerate(["Good", "Bad", "Worse"])]
+    write_srt(place / "film.srt", cues)
+    (place / "voices.toml").write_text('[anna]\nref = "voices/anna.wav"\n')
+    wer = {"Good.": 0.5, "Bad.": 0.75, "Worse.": 1.0}
+    speaker = Speaker(lambda row: (0.5, {"wer": wer[row["target_text"]], "model": "voicemill-mini@ab12"}))
+    report = dub(monkeypatch, speaker, place, length_s=4.0)
+    console = Console(file=io.StringIO(), width=300)
+    assert print_dub(console, report, "out") == 0
+    told = console.file.getvalue().splitlines()
+    heard = "cues with more than half of the words heard wrong: 2, such as cue 3 1.00, cue 2 0.75"
+    assert told[-2] == f"{heard}: gates (--set gates.max_wer=...) speak such again"
+    assert told[-1].startswith("note: voicemill-mini is a small model")
+
+
 def test_a_mix_and_the_picture(place, monkeypatch):
     write_srt(place / "film.srt", [(1.0, 3.0, "ANNA: Over music.", "")])
     bed = 0.1 * np.sin(2 * np.pi * 100 * np.arange(5 * 44_100) / 44_100)
