@@ -37,6 +37,11 @@ def say(console: Console, text: str) -> None:
     console.print(Text(printable(text)), soft_wrap=True)
 
 
+def times(count: int, what: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def print_reading(console: Console, manifest_uri: str) -> None:
     say(console, f"reading {shown(manifest_uri)} and the references it names")
 
@@ -58,8 +63,8 @@ def print_preflight(console: Console, report: PreflightReport, config: RunConfig
     speech_s, speed = report.speech_s, config.resources.assumed_speed
     say(
         console,
-        f"{report.rows} rows, {bad}; {len(report.voices)} voices; about {duration(speech_s)} of speech to "
-        f"come: {duration(speech_s / speed)} for an engine that makes {speed:g} s of audio a second "
+        f"{times(report.rows, 'row')}, {bad}; {times(len(report.voices), 'voice')}; about "
+        f"{duration(speech_s)} of speech to come: {duration(speech_s / speed)} for an engine that makes {speed:g} s of audio a second "
         "(resources.assumed_speed: a guess for a GPU, a CPU is far slower)",
     )
     for code, count in report.faults.most_common():

@@ -68,7 +68,7 @@ def test_check_of_a_good_manifest(
 ) -> None:
     code, out, _ = voicemill(capfd, monkeypatch, "check", good)
     assert code == 0
-    assert "1 rows, none bad; 1 voices" in out
+    assert "1 row, none bad; 1 voice;" in out
 
 
 def test_check_of_the_demo_names_its_broken_row(

@@ -16,7 +16,7 @@ from pipeline.narration.placing import Placed, chapter_bounds
 from pipeline.narration.rounds import Narration
 from pipeline.narration.takes import Heard
 from pipeline.storage import Store
-from pipeline.views import say
+from pipeline.views import say, times
 
 Report = dict[str, Any]
 _SHOWN = 20
@@ -120,17 +120,13 @@ def _print_scores(console: Console, report: Report) -> None:
     if rates:
         mean = sum(rates.values()) / len(rates)
         by = ", ".join(report["heard_by"])
-        say(console, f"WER       {mean:.2f} mean of {_times(len(rates), 'segment')} (heard by {by})")
+        say(console, f"WER       {mean:.2f} mean of {times(len(rates), 'segment')} (heard by {by})")
         if bad := sorted((name for name in rates if rates[name] > _BADLY_HEARD), key=lambda n: -rates[n]):
             worst = ", ".join(f"{name} {rates[name]:.2f}" for name in bad[:5])
-            told = f"{_times(len(bad), 'segment')} with more than half of the words wrong, such as {worst}"
+            told = f"{times(len(bad), 'segment')} with more than half of the words wrong, such as {worst}"
             say(console, f"{told}: gates (--set gates.max_wer=...) speak such again")
     for note in filter(None, map(note_of, report["made_by"])):
         say(console, f"note: {note}")
-
-
-def _times(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _segment(each: Heard, times: tuple[float, float] | None) -> dict[str, Any]:
