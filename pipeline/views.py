@@ -63,8 +63,9 @@ def print_preflight(console: Console, report: PreflightReport, config: RunConfig
     speech_s, speed = report.speech_s, config.resources.assumed_speed
     say(
         console,
-        f"{times(report.rows, 'row')}, {bad}; {times(len(report.voices), 'voice')}; about "
-        f"{duration(speech_s)} of speech to come: {duration(speech_s / speed)} for an engine that makes {speed:g} s of audio a second "
+        f"{times(report.rows, 'row')}, {bad}; {times(len(report.voices), 'voice')}; "
+        f"about {duration(speech_s)} of speech to come: {duration(speech_s / speed)} for an engine "
+        f"that makes {speed:g} s of audio a second "
         "(resources.assumed_speed: a guess for a GPU, a CPU is far slower)",
     )
     for code, count in report.faults.most_common():
