@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
@@ -288,20 +289,23 @@ def codec_speed(checkpoint: Checkpoint) -> None:
                 )
 
 
-def random_codec(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Codec:
-    """A DAC of about the released tokenizer's decoding cost, with random weights; tiny on a CPU."""
-    device = checkpoint.device
-    width = 1024 if device.type == "cuda" else 64
+def random_dac(codebooks: int, device: torch.device) -> Any:
+    """A `dac.DAC` of about the released tokenizer's decoding cost, with random weights; tiny for a CPU."""
     rates = [8, 5, 4, 2, 3]
-    codebooks = checkpoint.prompt_format.num_codebooks
-    model = new_dac(
+    return new_dac(
         encoder_dim=16,
         encoder_rates=rates[::-1],
-        decoder_dim=width,
+        decoder_dim=1024 if device.type == "cuda" else 64,
         decoder_rates=rates,
         n_codebooks=codebooks,
         sample_rate=24_000,
     )
+
+
+def random_codec(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Codec:
+    """`random_dac` on the checkpoint's device."""
+    device, codebooks = checkpoint.device, checkpoint.prompt_format.num_codebooks
+    model = random_dac(codebooks, device)
     dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
     model = model.to(device, dtype).eval()
     return TorchCodec(

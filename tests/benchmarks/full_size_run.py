@@ -22,8 +22,9 @@ from pathlib import Path
 import torch
 
 from jobs.benchmark_engine import open_checkpoint
+from jobs.benchmark_gpu import random_dac
 from pipeline import read_results
-from pipeline.codecs.dac_codec import new_dac, save_dac
+from pipeline.codecs.dac_codec import save_dac
 from pipeline.engine.standin import build_random_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -94,15 +95,7 @@ def write_checkpoint(folder: Path, size: str) -> None:
         heads[:, model.config.audio_stream_eos_id] = 0.0
     model.config.voicemill_name = folder.name
     model.save_pretrained(folder)
-    rates, width = [8, 5, 4, 2, 3], 1024 if torch.cuda.is_available() else 64
-    codec = new_dac(
-        encoder_dim=16,
-        encoder_rates=rates[::-1],
-        decoder_dim=width,
-        decoder_rates=rates,
-        n_codebooks=model.config.num_codebooks,
-        sample_rate=24_000,
-    )
+    codec = random_dac(model.config.num_codebooks, model.device)
     save_dac(codec, folder / "codec", name=f"{folder.name}-codec")
 
 
