@@ -25,7 +25,7 @@ from pipeline.results import read_shard
 from pipeline.run import is_run, look_at
 from pipeline.storage import open_store
 from pipeline.uris import parent_uri
-from pipeline.views import print_bad_row, print_preflight, print_reading, say
+from pipeline.views import many, print_bad_row, print_preflight, print_reading, say
 
 _BAD_ROWS_SHOWN = 50
 
@@ -73,9 +73,8 @@ def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
             "recorded voice a row, and will not be understood",
         )
     if strict and preflight.report.bad_rows:
-        count = preflight.report.bad_rows
         raise ManifestError(
-            f"{preflight.manifest_uri}: {count} bad {'row' if count == 1 else 'rows'}, told above; a strict "
+            f"{preflight.manifest_uri}: {many(preflight.report.bad_rows, 'bad row')}, told above; a strict "
             "run takes none: mend what is named there"
         )
     return preflight

@@ -41,7 +41,7 @@ from pipeline.rounds import Again, WaitingRows, planned_again, reasons_of, remov
 from pipeline.run import Run, open_run, read_run
 from pipeline.storage import open_store
 from pipeline.telemetry import Telemetry
-from pipeline.views import say, times
+from pipeline.views import many, say
 
 _SPEAKING = ("pack_sample", "generate_codes", "decode_codes")
 
@@ -142,7 +142,7 @@ def _speak_again(session: Session, shards: list[str]) -> None:
             break
         say(
             console,
-            f"take {take + 1} of {run.gates.max_takes}: {times(len(again), 'row')} again{_because(again)}",
+            f"take {take + 1} of {run.gates.max_takes}: {many(len(again), 'row')} again{_because(again)}",
         )
         session.telemetry.count("voicemill_takes_again_total", len(again))
         this = run.of_take(take)
@@ -152,7 +152,7 @@ def _speak_again(session: Session, shards: list[str]) -> None:
         _to_results(flow.speak, replace(session, run=this), _SPEAKING, wanted)
         rows.hear(take)
     left = rows.never_passed()
-    say(console, f"gates: {times(len(left), 'row')} of {rows.count} still do not pass{_because(left)}")
+    say(console, f"gates: {many(len(left), 'row')} of {rows.count} still do not pass{_because(left)}")
     for _ in flow.settle(run, {shard: rows.places(shard) for shard in shards}):
         pass
 

@@ -37,9 +37,9 @@ def say(console: Console, text: str) -> None:
     console.print(Text(printable(text)), soft_wrap=True)
 
 
-def times(count: int, what: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def many(count: int, one: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def print_reading(console: Console, manifest_uri: str) -> None:
@@ -63,7 +63,7 @@ def print_preflight(console: Console, report: PreflightReport, config: RunConfig
     speech_s, speed = report.speech_s, config.resources.assumed_speed
     say(
         console,
-        f"{times(report.rows, 'row')}, {bad}; {times(len(report.voices), 'voice')}; "
+        f"{many(report.rows, 'row')}, {bad}; {many(len(report.voices), 'voice')}; "
         f"about {duration(speech_s)} of speech to come: {duration(speech_s / speed)} for an engine "
         f"that makes {speed:g} s of audio a second "
         "(resources.assumed_speed: a guess for a GPU, a CPU is far slower)",

@@ -10,8 +10,6 @@ from rich.console import Console
 from pipeline.command_options import Assignments, JobFile, TakeOver, settings_of
 
 _FAULTS_SHOWN = 20
-_BADLY_HEARD = 0.5  # of the words
-_WORST_SHOWN = 5
 
 
 def dub(
@@ -91,7 +89,7 @@ def dub(
 def print_dub(console: Console, report: dict[str, Any], out: str) -> int:
     """The cues that need a person, then where everything is. Returns how many those are."""
     from pipeline.dubbing.report import FAULTS
-    from pipeline.engine.embedded import note_of
+    from pipeline.programme.heard import REMEDY, badly_heard, print_notes
     from pipeline.views import say
 
     faulty = [cue for cue in report["cues"] if cue["fit"] in FAULTS]
@@ -111,22 +109,11 @@ def print_dub(console: Console, report: dict[str, Any], out: str) -> int:
         say(console, f"{name:<10} {out}/{file}")
     say(console, f"stems      {out}/stems: {', '.join(speaker or '(none)' for speaker in report['stems'])}")
     say(console, f"report     {out}/report.json")
-    if heard := _badly_heard(report["cues"]):
-        say(console, heard)
-    for note in filter(None, map(note_of, report["made_by"])):
-        say(console, f"note: {note}")
+    bad, worst = badly_heard({f"cue {cue['cue']}": cue["error_rate"] or 0.0 for cue in report["cues"]})
+    if bad:
+        say(console, f"cues with more than half of the words heard wrong: {bad}, such as {worst}: {REMEDY}")
+    print_notes(console, report["made_by"])
     return len(faulty)
-
-
-def _badly_heard(cues: list[dict[str, Any]]) -> str | None:
-    """What is to be told of them: without gates a cue fits with half of its words missing."""
-    bad = [cue for cue in cues if (cue["error_rate"] or 0.0) > _BADLY_HEARD]
-    bad.sort(key=lambda cue: -cue["error_rate"])
-    if not bad:
-        return None
-    worst = ", ".join(f"cue {cue['cue']} {cue['error_rate']:.2f}" for cue in bad[:_WORST_SHOWN])
-    told = f"cues with more than half of the words heard wrong: {len(bad)}, such as {worst}"
-    return f"{told}: gates (--set gates.max_wer=...) speak such again"
 
 
 def _why(cue: dict[str, Any]) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.dataset.selection import LIGHT, Selection
-from pipeline.dataset.telling import counted, some_of
+from pipeline.dataset.telling import some_of
 from pipeline.metrics.normalizers import normalizer_for
 from pipeline.records import Row
 from pipeline.results import iter_results
+from pipeline.views import many
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
@@ -89,7 +90,7 @@ def empty_splits(survey: Survey, split_of: Mapping[str, str]) -> list[str]:
         asked = sum(survey.asked[speaker] for speaker in speakers)
         names = some_of(speakers)
         why = (
-            f"of its voices ({names}) none of {counted(asked, 'row')} was accepted"
+            f"of its voices ({names}) none of {many(asked, 'row')} was accepted"
             if asked
             else f"no row was asked of its voices ({names}); want more hours"
         )

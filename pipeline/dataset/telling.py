@@ -1,4 +1,4 @@
-"""Names and numbers in a line."""
+"""Names in a line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,3 @@ def some_of(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = len(names) - _NAMES_SHOWN
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def counted(count: int, what: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

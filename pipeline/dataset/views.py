@@ -15,9 +15,9 @@ from pipeline.dataset.sampling import Draw
 from pipeline.dataset.source import Source
 from pipeline.dataset.splits import assign_splits
 from pipeline.dataset.survey import Survey
-from pipeline.dataset.telling import counted, some_of
+from pipeline.dataset.telling import some_of
 from pipeline.progress import duration
-from pipeline.views import say
+from pipeline.views import many, say
 
 _FINE_BELOW_S = 600
 
@@ -36,7 +36,7 @@ def print_estimate(console: Console, source: Source, draws: Sequence[Draw]) -> N
     wanted = duration(_wanted_s(source))
     say(
         console,
-        f"{counted(len(draws), 'row')}, about {duration(seconds)} of speech for {wanted} wanted; up to "
+        f"{many(len(draws), 'row')}, about {duration(seconds)} of speech for {wanted} wanted; up to "
         f"{plan.oversampling:g} times that if the gates take much",
     )
     split_of = assign_splits(sampler.speakers, plan.split_shares, plan.seed)
@@ -63,7 +63,7 @@ def print_made(console: Console, source: Source, survey: Survey) -> None:
     """What there is, exactly."""
     say(
         console,
-        f"{survey.whole.rows} of {counted(survey.rows, 'row')} accepted: "
+        f"{survey.whole.rows} of {many(survey.rows, 'row')} accepted: "
         f"{_finely(math.floor(survey.whole.seconds * 10) / 10)} of {_finely(_wanted_s(source))} wanted"
         f"{_reasons(survey.left_out, ' left out')}",
     )
@@ -72,10 +72,10 @@ def print_made(console: Console, source: Source, survey: Survey) -> None:
 def print_more(console: Console, more: int, survey: Survey, asked_s: float) -> None:
     """What is asked for beyond the rows so far, of an estimated `asked_s`, and why."""
     gone = survey.left_out.total()
-    reasons = [f"{counted(gone, 'row')} left out"] if gone else []
+    reasons = [f"{many(gone, 'row')} left out"] if gone else []
     if not gone or survey.whole.seconds < asked_s * survey.whole.rows / survey.rows:
         reasons.append("speech shorter than estimated")
-    say(console, f"{counted(more, 'row')} more, to make up for {' and '.join(reasons)}")
+    say(console, f"{many(more, 'row')} more, to make up for {' and '.join(reasons)}")
 
 
 def print_export(console: Console, report: ExportReport) -> None:
@@ -83,7 +83,7 @@ def print_export(console: Console, report: ExportReport) -> None:
     has = "has" if len(report.changed) == 1 and not report.changed[0].endswith("s") else "have"
     why = f"made again: {', '.join(report.changed)} {has} changed; " if report.changed else ""
     gone = f", {report.left_out} that the format cannot hold (see the card)" if report.left_out else ""
-    say(console, f"{report.uri}: {why}{counted(report.rows, 'row')}{gone}{before}")
+    say(console, f"{report.uri}: {why}{many(report.rows, 'row')}{gone}{before}")
 
 
 def _wanted_s(source: Source) -> float:

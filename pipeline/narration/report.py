@@ -10,18 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.engine.embedded import note_of
 from pipeline.errors import printable
 from pipeline.narration.placing import Placed, chapter_bounds
 from pipeline.narration.rounds import Narration
 from pipeline.narration.takes import Heard
+from pipeline.programme.heard import REMEDY, badly_heard, print_notes
 from pipeline.storage import Store
-from pipeline.views import say, times
+from pipeline.views import many, say
 
 Report = dict[str, Any]
 _SHOWN = 20
 _SCORES = ("seed", "take", "wer", "cer", "similarity", "length_ratio", "gate", "gate_reasons")
-_BADLY_HEARD = 0.5  # of the words
 
 
 def report_of(
@@ -120,13 +119,12 @@ def _print_scores(console: Console, report: Report) -> None:
     if rates:
         mean = sum(rates.values()) / len(rates)
         by = ", ".join(report["heard_by"])
-        say(console, f"WER       {mean:.2f} mean of {times(len(rates), 'segment')} (heard by {by})")
-        if bad := sorted((name for name in rates if rates[name] > _BADLY_HEARD), key=lambda n: -rates[n]):
-            worst = ", ".join(f"{name} {rates[name]:.2f}" for name in bad[:5])
-            told = f"{times(len(bad), 'segment')} with more than half of the words wrong, such as {worst}"
-            say(console, f"{told}: gates (--set gates.max_wer=...) speak such again")
-    for note in filter(None, map(note_of, report["made_by"])):
-        say(console, f"note: {note}")
+        say(console, f"WER       {mean:.2f} mean of {many(len(rates), 'segment')} (heard by {by})")
+        bad, worst = badly_heard(rates)
+        if bad:
+            told = f"{many(bad, 'segment')} with more than half of the words wrong, such as {worst}"
+            say(console, f"{told}: {REMEDY}")
+    print_notes(console, report["made_by"])
 
 
 def _segment(each: Heard, times: tuple[float, float] | None) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from pipeline.records import Row
 from pipeline.report.facts import Tile
 from pipeline.report.outcomes import takes_of
 from pipeline.report.rows import is_ok
-from pipeline.report.text import many, percent
+from pipeline.report.text import percent
 from pipeline.storage import ObjectMissing, Store
+from pipeline.views import many
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from pipeline.report import histogram
 from pipeline.report.compare import Comparison, Difference
 from pipeline.report.rows import is_ok, makes_sound, rate_of, similarity_of
 from pipeline.report.sound import Mode, Sounds
-from pipeline.report.text import many, percent
+from pipeline.report.text import percent
+from pipeline.views import many
 
 _DEMO = "demo:"
 _TO_GROUND_TRUTH = "Similarity to the ground truth"

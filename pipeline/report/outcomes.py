@@ -12,7 +12,8 @@ from pipeline.metrics.gates import reason_code
 from pipeline.metrics.takes import passed_within
 from pipeline.records import Row
 from pipeline.report.rows import is_rejected
-from pipeline.report.text import many, percent
+from pipeline.report.text import percent
+from pipeline.views import many
 
 Outcome = Literal["passed", "repaired", "warned", "rejected"]
 OUTCOMES: dict[Outcome, str] = {

@@ -6,8 +6,3 @@ from __future__ import annotations
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction; a dash for None."""
     return "\u2013" if value is None else f"{100 * value:.{digits}f}\u202f%"
-
-
-def many(count: int, one: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{count:,} {one}{'' if count == 1 else 's'}"

@@ -21,11 +21,12 @@ from pipeline.report.outcomes import OUTCOMES, REASONS, gates_of
 from pipeline.report.page import MARK, render
 from pipeline.report.rows import makes_sound, read_rows, worst_first
 from pipeline.report.sound import Mode, Sounds, gather
-from pipeline.report.text import many, percent
+from pipeline.report.text import percent
 from pipeline.report.voices import references_of
 from pipeline.run import read_run
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import parent_uri, shown
+from pipeline.views import many
 
 _MODES = ("embed", "link", "none")
 
