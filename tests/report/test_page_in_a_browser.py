@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
-from browser import Browser, browser, find_browser
+from browser import Browser
+from page_here import IDS, choose, complaints, needs_browser, report, row_of
 from small_runs import failed, judged, spoken, take, tone, voice, voice_file, write_run
 
 from pipeline.commit import ShardLog
-from pipeline.records import Row, to_table
+from pipeline.records import to_table
 from pipeline.report.write import write_report
 from pipeline.results import result_schema
 from pipeline.storage import open_store
 
-pytestmark = pytest.mark.skipif(
-    find_browser() is None, reason="no Chromium on this machine: `make browser` installs Debian's"
-)
+pytestmark = needs_browser
 EVIL = (
     "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=2><b onclick=window.hacked=3>x"
 )
-IDS = "[...document.querySelectorAll('.row')].map(row => row.dataset.id)"
 COUNT = "document.getElementById('count').textContent"
 PLAYER = "document.querySelector('.row .{} .play').click()"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    assert program is not None
-    with browser(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-def report(folder: Path, rows: list[Row], **options: Any) -> Path:
-    uri = write_run(str(folder / "run"), rows, shard_rows=500)
-    return Path(write_report(uri, **options).uri)
-
-
-def choose(chromium: Browser, control: str, value: str) -> None:
-    chromium.js(
-        f"(() => {{ const c = document.getElementById('{control}'); c.value = '{value}';"
-        " c.dispatchEvent(new Event(c.id === 'search' ? 'input' : 'change')); })()"
-    )
-
-
-def complaints(chromium: Browser) -> list[dict[str, Any]]:
-    """Exceptions, refusals of the policy, errors in the console."""
-    chromium.js("1")
-    return [
-        event
-        for event in chromium.events
-        if event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
-    ]
 
 
 def requests(chromium: Browser) -> list[str]:
@@ -161,64 +127,6 @@ def test_filters_filter_and_sorts_sort(chromium: Browser, some: Path) -> None:
     assert chromium.js(IDS) == ["utt-5"]
 
 
-DEEP = "masculine, deep, as if he had all the time in the world"
-
-
-@pytest.fixture
-def talks(tmp_path: Path) -> Path:
-    anna, ben = voice_file(tmp_path, "anna"), str(tmp_path / "ben.flac")
-    Path(ben).write_bytes(tone(0.9, 300.0))
-    late = "[SPEAKER0] Is it late? [SPEAKER1] It is."
-    rows = [
-        spoken(1, late, "is it", prompt_audio=anna, prompt_text="Anna said this.", similarity=0.4,
-               voices=[voice(anna, "Anna said this."), voice(ben, "Ben said that.")]),
-        spoken(2, late, "it is", prompt_audio=ben, prompt_text_heard="ben said",
-               voices=[voice(description=DEEP), voice(ben)]),
-        spoken(3, "It is late.", "it is", voices=[voice(description="feminine, slow")]),
-        spoken(4, "It is late.", "it is late", prompt_audio=anna, prompt_text="Anna said this."),
-    ]  # fmt: skip
-    return report(tmp_path, rows)
-
-
-def test_all_voices_of_a_dialogue_are_named_and_heard(chromium: Browser, talks: Path) -> None:
-    chromium.open(talks)
-    who = "[...{}.querySelectorAll('.who span')].slice(1).map(x => x.textContent)"
-    players = "[...{}.querySelectorAll('.reference .what')].map(x => x.textContent)"
-    told = {1: ["SPEAKER0 anna", "SPEAKER1 ben", "en"], 2: [f"SPEAKER0 “{DEEP}”", "SPEAKER1 ben", "en"],
-            3: ["“feminine, slow”", "en"], 4: ["anna", "en"]}  # fmt: skip
-    heard = {
-        1: ["Reference SPEAKER0", "Reference SPEAKER1"],
-        2: ["Reference SPEAKER1"],
-        3: [],
-        4: ["Reference"],
-    }
-    for i in range(1, 5):
-        assert chromium.js(who.format(row_of(f"utt-{i}"))) == told[i]
-        assert chromium.js(players.format(row_of(f"utt-{i}"))) == heard[i]
-    details = [chromium.js(f"{row_of(f'utt-{i}')}.querySelector('dl').textContent") for i in range(1, 5)]
-    assert "SPEAKER0Anna said this.what the reference saysSPEAKER1Ben said that." in details[0]
-    assert f"SPEAKER0{DEEP}the voice, as described" in details[1]
-    assert "SPEAKER1ben saidthe reference, as heard" in details[1]
-    assert "voicefeminine, slowthe voice, as described" in details[2]
-    assert "reference saysAnna said this." in details[3]
-    chromium.js(f"{row_of('utt-1')}.querySelectorAll('.reference .play')[1].click()")
-    chromium.wait_for("audio.readyState >= 2 && audio.currentTime > 0")
-    assert chromium.js("audio.duration") == pytest.approx(0.9, abs=0.001), "Ben's"
-    assert complaints(chromium) == []
-
-
-def test_a_row_is_found_by_any_of_its_voices(chromium: Browser, talks: Path) -> None:
-    chromium.open(talks)
-    options = "[...document.querySelectorAll('#voice option')].map(x => x.textContent)"
-    assert chromium.js(options) == ["all", "anna (2)", "ben (2)", "feminine, slow (1)", f"{DEEP} (1)"]
-    for name, found in (("anna", [1, 4]), ("ben", [1, 2]), ("feminine, slow", [3]), (DEEP, [2])):
-        choose(chromium, "voice", name)
-        assert sorted(chromium.js(IDS)) == [f"utt-{i}" for i in found]
-    choose(chromium, "voice", "")
-    choose(chromium, "search", "deep")
-    chromium.wait_for(f"{IDS}.join() === 'utt-2'")
-
-
 @pytest.fixture
 def gated(tmp_path: Path) -> Path:
     anna = voice_file(tmp_path, "anna")
@@ -239,10 +147,6 @@ def gated(tmp_path: Path) -> Path:
         failed(5),
     ]  # fmt: skip
     return report(tmp_path, rows)
-
-
-def row_of(identity: str) -> str:
-    return f"document.querySelector('.row[data-id={identity}]')"
 
 
 def test_takes_are_shown_and_which_of_them_counts(chromium: Browser, gated: Path) -> None:
