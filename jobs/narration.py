@@ -24,7 +24,7 @@ from pipeline.narration.assemble import assemble
 from pipeline.narration.lexicon import Lexicon
 from pipeline.narration.options import NarrationOptions
 from pipeline.narration.read_book import load_book
-from pipeline.narration.report import Report
+from pipeline.narration.report import Report, print_script
 from pipeline.narration.rounds import (
     Narration,
     Round,
@@ -39,10 +39,15 @@ from pipeline.narration.rounds import (
     refuse_another_book,
     refuse_unknown,
 )
-from pipeline.narration.script import make_script
+from pipeline.narration.script import Script, make_script
 from pipeline.narration.takes import heard_of
 from pipeline.narration.voices import Voices, refuse_unvoiced, unvoiced_tags
-from pipeline.programme.references import Reference, keep_reference, with_own_references
+from pipeline.programme.references import (
+    Reference,
+    keep_reference,
+    read_reference,
+    with_own_references,
+)
 from pipeline.run import config_of_run
 from pipeline.storage import Store, open_store
 from pipeline.uris import shown
@@ -71,16 +76,7 @@ def narrate(
     take_over: bool = False,
 ) -> Report:
     """Returns the report. Running it again on the same `out` speaks only what is new in the book."""
-    say(console, f"reading {shown(book)}")
-    text = load_book(book)
-    refuse_unvoiced(text, cast.voices, shown(book))
-    if tags := unvoiced_tags(text, cast.voices):
-        told = ", ".join(f"[{tag}] ({count})" for tag, count in tags.items())
-        say(
-            console,
-            f"read aloud as it stands, by the one voice there is: {told}; --voices gives each its own",
-        )
-    script = make_script(text, cast.voices, lexicon, options, config.check.language)
+    script = _read_script(book, cast.voices, lexicon, options, config, console)
     store = open_folder(out)
     refuse_another_book(store, shown(book))
     config = _in_chains(with_own_references(config, store), options.context)
@@ -96,6 +92,42 @@ def narrate(
         add_round(narration, going_on(narration, new))
     _speak(narration, config, console, take_over=take_over)
     return _assembled(narration, console, take_over=take_over)
+
+
+def check(
+    book: str,
+    cast: Cast,
+    lexicon: Lexicon,
+    options: NarrationOptions,
+    config: RunConfig,
+    console: Console,
+) -> None:
+    """Shows what `narrate` would speak, and refuses what it would; nothing is written."""
+    script = _read_script(book, cast.voices, lexicon, options, config, console)
+    for voice in cast.voices.by_name.values():
+        read_reference(cast.base_uri, voice.ref, config.check, f"[{voice.name}]")
+    print_script(console, script)
+
+
+def _read_script(
+    book: str,
+    voices: Voices,
+    lexicon: Lexicon,
+    options: NarrationOptions,
+    config: RunConfig,
+    console: Console,
+) -> Script:
+    """The book as it would be spoken. Raises ConfigError, ManifestError."""
+    say(console, f"reading {shown(book)}")
+    text = load_book(book)
+    refuse_unvoiced(text, voices, shown(book))
+    if tags := unvoiced_tags(text, voices):
+        told = ", ".join(f"[{tag}] ({count})" for tag, count in tags.items())
+        say(
+            console,
+            f"read aloud as it stands, by the one voice there is: {told}; --voices gives each its own",
+        )
+    return make_script(text, voices, lexicon, options, config.check.language)
 
 
 def redo(

@@ -39,6 +39,8 @@ def narrate(
     lexicon: Annotated[
         str | None, typer.Option("--lexicon", help='TOML: "as written" = "as spoken".')
     ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="By default the book's own.")] = None,
+    author: Annotated[str | None, typer.Option("--author", help="By default the book's own.")] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="BCP 47; by default the book's own, else check.language.")
     ] = None,
@@ -84,6 +86,10 @@ def narrate(
             help="Segments before it that each goes on from, in its voice; 2, or 0 for voicemill-mini.",
         ),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only show chapters, and what is spoken otherwise than it is written."),
+    ] = False,
     config: JobFile = None,
     set_: Assignments = None,
     take_over: TakeOver = False,
@@ -92,8 +98,7 @@ def narrate(
 
     Example: `voicemill narrate book.epub --ref voices/anna.flac --out books/mine`
     """
-    from jobs.narration import Cast
-    from jobs.narration import narrate as narrated
+    from jobs import narration as job
     from pipeline.engine.model_files import is_own
     from pipeline.narration.lexicon import read_lexicon
     from pipeline.narration.options import NarrationOptions, missing_policy, pauses_from
@@ -109,6 +114,8 @@ def narrate(
     # our own have not learned to go on from a segment, nor more than some 70 characters
     own_context, own_length = (0, 4.0) if is_own(settings.model.checkpoint) else (2, 15.0)
     options = NarrationOptions(
+        title=title,
+        author=author,
         language=language,
         numbers=numbers,
         max_segment_s=own_length if max_segment_s is None else max_segment_s,
@@ -121,13 +128,16 @@ def narrate(
         context=own_context if context is None else context,
     )
     cast = (
-        Cast(read_voices(_read(voices), voices), voices)
+        job.Cast(read_voices(_read(voices), voices), voices)
         if voices
-        else Cast(one_voice(ref or "", ref_text, consent_id), "")
+        else job.Cast(one_voice(ref or "", ref_text, consent_id), "")
     )
     words = read_lexicon(_read(lexicon), lexicon) if lexicon else {}
     console = Console(soft_wrap=False)
-    report = narrated(book, out, cast, words, options, settings, console, take_over=take_over)
+    if check:
+        job.check(book, cast, words, options, settings, console)
+        return
+    report = job.narrate(book, out, cast, words, options, settings, console, take_over=take_over)
     print_narration(console, report, out)
     raise typer.Exit(1 if report["missing"] else 0)
 

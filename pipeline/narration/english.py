@@ -16,10 +16,9 @@ from roman_numerals import InvalidRomanNumeralError, RomanNumeral
 Words = Callable[[int, str], str | None]  # (number, num2words' `to`) -> words
 
 _MONTHS = "|".join(Locale("en").months["format"]["wide"].values())
-_MONTH_DAY = re.compile(rf"\b({_MONTHS}) (\d{{1,2}})(?:st|nd|rd|th)?(?!\w|[.,:/]\d)")
-_DAY_MONTH = re.compile(
-    rf"(?<![\w.,:/–-])(?:([Tt]he) )?(\d{{1,2}})(?:st|nd|rd|th)? ({_MONTHS})\b(?!\s\d{{1,2}}\b)"
-)
+_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+_MONTH_DAY = re.compile(rf"\b({_MONTHS}) {_DAY}(?: to {_DAY})?(?!\w|[.,:/]\d)")
+_DAY_MONTH = re.compile(rf"(?<![\w.,:/–-])(?:([Tt]he) )?(?:{_DAY} to )?{_DAY} ({_MONTHS})\b(?!\s\d{{1,2}}\b)")
 _ORDINAL = re.compile(r"(?<!\w)(\d{1,4})(?:st|nd|rd|th)(?!\w)")
 _CLOCK = re.compile(r"(?<![\w:.])(\d{1,2}):([0-5]\d)(?![\w:])")
 _PHONE = re.compile(
@@ -47,6 +46,10 @@ _REFERENCES = {
 _REFERENCE = re.compile(
     r"(?<![\w.])(Nos?|[Pp]p?|[Vv]ols?|[Cc]h|[Ff]igs?)\.\s?(?=\d)(?:(\d+)\s?[–-]\s?(?=\d))?",
 )
+# an en dash between numbers; a hyphen there may be a score, a part number or a telephone's
+_SPAN = re.compile(
+    r"(?<![\w.,:/–-])([$€£¥]?)(\d[\d.,:]*(?:st|nd|rd|th|%)?)–(?=[$€£¥]?\d[\d.,:]*(?![\d.,:]*[–-]))([$€£¥]?)"
+)
 REGNAL_NAMES = (
     *("Alexander", "Benedict", "Catherine", "Charles", "Christian", "Clement", "Edward", "Elizabeth"),
     *("Ferdinand", "Francis", "Frederick", "George", "Gregory", "Gustav", "Henry", "Innocent", "Ivan"),
@@ -66,22 +69,31 @@ def english_form(text: str, words: Words) -> str:
     return text
 
 
+def spans_in_words(text: str) -> str:
+    """`10–15 people` as `10 to 15 people`; the sign of `$10–15` goes to the second, where sums are read."""
+    return _SPAN.sub(lambda m: f"{m[1] if m[3] else ''}{m[2]} to {m[3] or m[1]}", text)
+
+
 def refers_ahead(word: str) -> bool:
     """Whether a number behind this word belongs to it: the period of `vol. 3` ends no sentence."""
     return word.removesuffix(".").lower() in _REFERENCES
 
 
 def _month_day(words: Words, match: re.Match[str]) -> str:
-    return f"{match[1]} {words(int(match[2]), 'ordinal')}" if _is_day(match[2]) else match[0]
+    days = _days(words, *match.groups()[1:])
+    return f"{match[1]} {' to '.join(days)}" if days else match[0]
 
 
 def _day_month(words: Words, match: re.Match[str]) -> str:
-    the, day, month = match.groups()
-    return f"{the or 'the'} {words(int(day), 'ordinal')} of {month}" if _is_day(day) else match[0]
+    the, *written, month = match.groups()
+    days = _days(words, *written)
+    return f"{the or 'the'} {' to the '.join(days)} of {month}" if days else match[0]
 
 
-def _is_day(digits: str) -> bool:
-    return 1 <= int(digits) <= 31
+def _days(words: Words, *written: str | None) -> list[str]:
+    """None where one of them is no day of a month."""
+    days = [int(digits) for digits in written if digits]
+    return [words(day, "ordinal") or str(day) for day in days] if all(1 <= day <= 31 for day in days) else []
 
 
 def _ordinal(words: Words, match: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ from babel.dates import format_date
 from babel.units import format_unit
 from num2words import CONVERTER_CLASSES, num2words
 
-from pipeline.narration.english import english_form
+from pipeline.narration.english import english_form, spans_in_words
 
 _MAX_DIGITS = 15  # longer ones are no quantities
 _CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY"}
@@ -140,6 +140,8 @@ class _Speaker:
         )
 
     def speak(self, text: str) -> str:
+        if self._is_english:
+            text = spans_in_words(text)
         text = _ISO_DATE.sub(lambda m: self._date(m, *m.groups()), text)
         text = _SLASHED_DATE.sub(self._slashed_date, text)
         text = self._money.sub(self._sum, text)

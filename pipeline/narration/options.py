@@ -35,7 +35,9 @@ class NarrationOptions:
     """`missing`: what becomes of a segment that failed or was rejected: `gap` leaves `gap_s` of silence,
     `stop` puts nothing together. Either way the exit code is 1 and the report names it."""
 
-    language: str | None = None  # BCP 47; none: what the book says, else check.language
+    title: str | None = None  # none: the book's own, as the next two
+    author: str | None = None
+    language: str | None = None  # BCP 47; where the book says none, check.language
     numbers: bool = True  # in words
     max_segment_s: float = 15.0  # as estimated; a sentence without a clause to cut at may be longer
     pauses: Pauses = field(default_factory=Pauses)

@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.engine.frame_budget import estimate_duration_s
 from pipeline.errors import printable
 from pipeline.narration.placing import Placed, chapter_bounds
 from pipeline.narration.rounds import Narration
+from pipeline.narration.script import Script
 from pipeline.narration.takes import Heard
 from pipeline.programme.heard import REMEDY, badly_heard, print_notes
+from pipeline.progress import duration
 from pipeline.storage import Store
 from pipeline.views import many, say
 
@@ -76,6 +79,26 @@ def settled_report(store: Store, key: str, made_of: str) -> Report | None:
     report: Report = json.loads(store.get(key))
     whole = report["made_of"] == made_of and all(map(store.exists, report["files"]))
     return report if whole else None
+
+
+def print_script(console: Console, script: Script) -> None:
+    """A line per chapter, and every segment that is spoken otherwise than it is written."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("chapter", "segments", "about"):
+        table.add_column(name, justify="left" if name == "chapter" else "right")
+    total_s = 0.0
+    for number, title in enumerate(script.chapters, start=1):
+        of = [each for each in script.segments if each.chapter == number]
+        seconds = sum(estimate_duration_s(each.spoken, script.language) + each.pause_s for each in of)
+        table.add_row(Text(printable(f"{number}  {title}")), str(len(of)), duration(seconds))
+        total_s += seconds
+    console.print(table)
+    by = f" by {script.author}" if script.author else ""
+    say(console, f"{script.title}{by}: about {duration(total_s)}, language {script.language}")
+    for each in script.segments:
+        if each.spoken != each.written:
+            say(console, f"{each.id}: {each.written}")
+            say(console, f"{'':{len(each.id)}}  {each.spoken}")
 
 
 def print_narration(console: Console, report: Report, out: str) -> None:

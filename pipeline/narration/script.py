@@ -48,7 +48,7 @@ class Script:
 def make_script(
     book: Book, voices: Voices, lexicon: Lexicon, options: NarrationOptions, default_language: str
 ) -> Script:
-    """Chapters are numbered as they come. The language is the job's, else the book's, else the default.
+    """Chapters are numbered as they come. Title, author and language are the job's, else the book's.
 
     Raises ConfigError for a job's language that is none.
     """
@@ -63,7 +63,8 @@ def make_script(
             name = f"ch{number:02d}-{i:04d}"
             segments.append(Segment(name, number, written, said, voice.name, pause_s))
     titles = tuple(chapter.title for chapter in book.chapters)
-    return Script(book.title, book.author, language, titles, tuple(segments))
+    title, author = options.title or book.title, options.author or book.author
+    return Script(title, author, language, titles, tuple(segments))
 
 
 def _spoken_pieces(

@@ -28,11 +28,16 @@ class Reference:
 
 def keep_reference(store: Store, base_uri: str, ref: str, check: CheckConfig, where: str) -> str:
     """Copies the reference that `ref` means in the file `base_uri`; its key. Raises ConfigError."""
+    data = read_reference(base_uri, ref, check, where)
+    return keep_bytes(store, data, PurePosixPath(ref).suffix.lower())
+
+
+def read_reference(base_uri: str, ref: str, check: CheckConfig, where: str) -> bytes:
+    """Raises ConfigError for what is not there, too large, or may not be read."""
     try:
-        data = read_source(resolve_uri(base_uri, ref), check.max_prompt_bytes, rules_of(check))
+        return read_source(resolve_uri(base_uri, ref), check.max_prompt_bytes, rules_of(check))
     except RowError as error:
         raise ConfigError(f"{where}: {error.message}") from error
-    return keep_bytes(store, data, PurePosixPath(ref).suffix.lower())
 
 
 def keep_bytes(store: Store, data: bytes, suffix: str) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from rich.console import Console
 
+from jobs import narration as job
 from pipeline.audio import Waveform, encode_flac
 from pipeline.commit import ShardLog
+from pipeline.config import RunConfig
+from pipeline.narration.options import NarrationOptions
+from pipeline.narration.voices import one_voice
 from pipeline.records import Row, to_table
 from pipeline.results import result_schema
 from pipeline.storage import open_store
@@ -76,3 +82,61 @@ def write_run(uri: str, rows: Sequence[Row], whole: bool = True) -> None:
 
 def manifest(uri: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in Path(uri).read_text().splitlines()]
+
+
+BOOK = """# The Harbor
+
+## Dawn
+
+The ferry left. Nobody watched it go, I think.
+
+It was cold.
+
+## Dusk
+
+Lights came on.
+"""
+OPTIONS = NarrationOptions(max_segment_s=2, formats=("flac", "m4b"), subtitles=("srt", "vtt"))
+
+
+class Speaker:
+    """Stands for `clone_voices`: writes the run that it would have made."""
+
+    def __init__(self) -> None:
+        self.spoken: list[list[str]] = []
+        self.failing: set[str] = set()
+        self.rejected: set[str] = set()
+        self.stops_after: int | None = None
+
+    def __call__(self, uri: str, out: str, config: RunConfig, console: Console, **_: Any) -> None:
+        rows = manifest(uri)
+        self.spoken.append([str(row["id"]) for row in rows])
+        store = open_store(out)
+        store.put("run.json", json.dumps({"settings": {}, "identity": {}}).encode())
+        if self.stops_after is not None:
+            write_run(out, [result(i, row) for i, row in enumerate(rows[: self.stops_after])], whole=False)
+            raise KeyboardInterrupt
+        made = []
+        for i, row in enumerate(rows, start=1):
+            kind = (
+                "failed" if row["id"] in self.failing else "rejected" if row["id"] in self.rejected else "ok"
+            )
+            made.append(result(i, row) if kind == "ok" else failed(i, row, kind))
+        store.delete_folder("data")
+        store.delete_folder("commit")
+        write_run(out, made)
+
+
+def narrate(
+    folder: Path, book: str = BOOK, options: NarrationOptions = OPTIONS, name: str = "book.md"
+) -> dict[str, Any]:
+    (folder / name).write_text(book)
+    (folder / "anna.wav").write_bytes(b"any bytes")
+    cast = job.Cast(one_voice(str(folder / "anna.wav"), "Hello."), "")
+    return job.narrate(
+        str(folder / name), str(folder / "out"), cast, {}, options, RunConfig(), Console(quiet=True)
+    )
+
+
+def redo(folder: Path, *ids: str, missing: bool = False) -> dict[str, Any]:
+    return job.redo(str(folder / "out"), ids, RunConfig().resources, Console(quiet=True), missing=missing)

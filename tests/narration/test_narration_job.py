@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,22 @@ import pysubs2
 import pytest
 import soundfile
 import webvtt
-from made_runs_of_books import RATE, SILENCE_S, failed, length_s, manifest, pitch_of, result, write_run
+from made_runs_of_books import (
+    BOOK,
+    OPTIONS,
+    RATE,
+    SILENCE_S,
+    Speaker,
+    length_s,
+    manifest,
+    narrate,
+    pitch_of,
+    redo,
+)
 from rich.console import Console
 
 from jobs import narration as job
-from pipeline.config import RunConfig, load_config
+from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.metrics.takes import take_seed
 from pipeline.narration.options import NarrationOptions, Pauses
@@ -26,72 +35,6 @@ from pipeline.narration.report import print_narration
 from pipeline.narration.voices import one_voice
 from pipeline.programme.media import cut
 from pipeline.stages.check_request import derive_seed
-from pipeline.storage import open_store
-
-BOOK = """# The Harbor
-
-## Dawn
-
-The ferry left. Nobody watched it go, I think.
-
-It was cold.
-
-## Dusk
-
-Lights came on.
-"""
-OPTIONS = NarrationOptions(max_segment_s=2, formats=("flac", "m4b"), subtitles=("srt", "vtt"))
-
-
-class Speaker:
-    """Stands for `clone_voices`: writes the run that it would have made."""
-
-    def __init__(self) -> None:
-        self.spoken: list[list[str]] = []
-        self.failing: set[str] = set()
-        self.rejected: set[str] = set()
-        self.stops_after: int | None = None
-
-    def __call__(self, uri: str, out: str, config: RunConfig, console: Console, **_: Any) -> None:
-        rows = manifest(uri)
-        self.spoken.append([str(row["id"]) for row in rows])
-        store = open_store(out)
-        store.put("run.json", json.dumps({"settings": {}, "identity": {}}).encode())
-        if self.stops_after is not None:
-            write_run(out, [result(i, row) for i, row in enumerate(rows[: self.stops_after])], whole=False)
-            raise KeyboardInterrupt
-        made = []
-        for i, row in enumerate(rows, start=1):
-            kind = (
-                "failed" if row["id"] in self.failing else "rejected" if row["id"] in self.rejected else "ok"
-            )
-            made.append(result(i, row) if kind == "ok" else failed(i, row, kind))
-        store.delete_folder("data")
-        store.delete_folder("commit")
-        write_run(out, made)
-
-
-@pytest.fixture
-def speaker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Speaker]:
-    speaker = Speaker()
-    monkeypatch.setattr(job, "clone_voices", speaker)
-    monkeypatch.setattr(job, "refuse_conflicts", lambda *_: None)
-    return speaker
-
-
-def narrate(
-    folder: Path, book: str = BOOK, options: NarrationOptions = OPTIONS, name: str = "book.md"
-) -> dict[str, Any]:
-    (folder / name).write_text(book)
-    (folder / "anna.wav").write_bytes(b"any bytes")
-    cast = job.Cast(one_voice(str(folder / "anna.wav"), "Hello."), "")
-    return job.narrate(
-        str(folder / name), str(folder / "out"), cast, {}, options, RunConfig(), Console(quiet=True)
-    )
-
-
-def redo(folder: Path, *ids: str, missing: bool = False) -> dict[str, Any]:
-    return job.redo(str(folder / "out"), ids, RunConfig().resources, Console(quiet=True), missing=missing)
 
 
 def pitches(path: Path, report: dict[str, Any]) -> list[float]:
@@ -310,61 +253,6 @@ def test_a_mended_text_is_spoken_where_it_differs(tmp_path: Path, speaker: Speak
     ]
     assert [each["round"] for each in report["segments"]] == [0, 0, 0, 0, 0, 1, 1, 0, 0]
     assert report["missing"] == []
-
-
-def test_another_voice_is_another_narration_of_its_segments(tmp_path: Path, speaker: Speaker) -> None:
-    narrate(tmp_path)
-    (tmp_path / "ben.wav").write_bytes(b"other bytes")
-    cast = job.Cast(one_voice(str(tmp_path / "ben.wav"), "Hello."), "")
-    out, console = str(tmp_path / "out"), Console(quiet=True)
-    job.narrate(str(tmp_path / "book.md"), out, cast, {}, OPTIONS, RunConfig(), console)
-    assert len(speaker.spoken[1]) == 8
-
-
-def test_consent_is_that_of_the_voice(tmp_path: Path, speaker: Speaker) -> None:
-    (tmp_path / "book.md").write_text(BOOK)
-    (tmp_path / "anna.wav").write_bytes(b"any bytes")
-    out, console = str(tmp_path / "out"), Console(quiet=True)
-    for consent in ("c-17", "c-17", "c-18"):  # another consent is asked for anew
-        cast = job.Cast(one_voice(str(tmp_path / "anna.wav"), None, consent), "")
-        job.narrate(str(tmp_path / "book.md"), out, cast, {}, OPTIONS, RunConfig(), console)
-    rounds = [manifest(str(tmp_path / f"out/rounds/{number}.jsonl")) for number in range(2)]
-    assert [[row["consent_id"] for row in rows] for rows in rounds] == [["c-17"] * 8, ["c-18"] * 8]
-    assert not (tmp_path / "out/rounds/2.jsonl").exists()
-    redo(tmp_path, "ch01-0003")
-    assert [row["consent_id"] for row in manifest(str(tmp_path / "out/rounds/2.jsonl"))] == ["c-18"]
-
-
-def test_narrations_kept_before_consents_are_read(tmp_path: Path, speaker: Speaker) -> None:
-    narrate(tmp_path)
-    mark = tmp_path / "out/narration.json"
-    asked = json.loads(mark.read_text())
-    asked["references"] = {voice: parts[:2] for voice, parts in asked["references"].items()}
-    mark.write_text(json.dumps(asked))
-    redo(tmp_path, "ch01-0003")
-    assert [len(ids) for ids in speaker.spoken] == [8, 1]
-
-
-def test_restricted_references(tmp_path: Path, speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    narrate(tmp_path)
-    seen: list[list[str]] = []
-    speak = job.clone_voices
-    monkeypatch.setattr(
-        job,
-        "clone_voices",
-        lambda m, o, config, c, **k: (seen.append(config.check.allowed_prefixes), speak(m, o, config, c)),
-    )
-    cast = job.Cast(one_voice("anna.wav", None), str(tmp_path / "voices.toml"))
-    config = load_config(None, [f"check.allowed_prefixes={tmp_path}/"])
-    job.narrate(
-        str(tmp_path / "book.md"), str(tmp_path / "o2"), cast, {}, OPTIONS, config, Console(quiet=True)
-    )
-    assert seen == [[f"{tmp_path}/", f"{tmp_path}/o2/voices/"]]
-    other = load_config(None, [f"check.allowed_prefixes={tmp_path}/elsewhere/"])
-    with pytest.raises(ConfigError, match=r"^\[default\]: "):
-        job.narrate(
-            str(tmp_path / "book.md"), str(tmp_path / "o3"), cast, {}, OPTIONS, other, Console(quiet=True)
-        )
 
 
 def test_refusals(tmp_path: Path, speaker: Speaker) -> None:
