@@ -47,6 +47,10 @@ def dub(
     stretch: Annotated[
         float, typer.Option("--stretch", help="How many times faster a take may be made, at its pitch.")
     ] = 1.15,
+    crosstalk: Annotated[
+        bool,
+        typer.Option("--crosstalk", help="Speakers may talk over each other, as far as their cues overlap."),
+    ] = False,
     bed: Annotated[
         str | None, typer.Option("--bed", help="Music and effects: also write mix.flac, ducked under speech.")
     ] = None,
@@ -81,6 +85,7 @@ def dub(
         bed=bed,
         duck_db=duck_db,
         video=video,
+        crosstalk=crosstalk,
     )
     report = dubbed(out, options, settings_of(config, set_), console, take_over=take_over)
     raise typer.Exit(1 if print_dub(console, report, out) else 0)

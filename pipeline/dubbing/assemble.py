@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from pipeline.audio import Waveform, decode_audio, encode_flac, resample
 from pipeline.dubbing.fit import Fit, Take
-from pipeline.dubbing.mix import mixed
+from pipeline.dubbing.mix import below_full_scale, mixed
 from pipeline.dubbing.mux import VIDEO_FORMATS, muxed, muxed_suffix
 from pipeline.dubbing.place import Placement
 from pipeline.dubbing.project import Project, digest_of, stems_of, subtitle_format
@@ -45,7 +47,10 @@ def assemble(project: Project, placements: Sequence[Placement], say: Say = silen
     def walk(blocks: Iterator[Samples], key: str) -> Iterator[Samples]:
         return telling(blocks, key, project.length / rate / 60, rate, say)
 
-    put_flac(store, TRACK, walk(_track(project, on_track), TRACK), rate)
+    speech = partial(_track, project, on_track)
+    # several voices at once may be too much for one track
+    whole = below_full_scale(speech) if _has_crosstalk(on_track) else speech()
+    put_flac(store, TRACK, walk(whole, TRACK), rate)
     stems = stems_of([each.line.cue for each in placements])
     for speaker, key in stems.items():
         of = [each for each in on_track if each.speaker == speaker]
@@ -129,6 +134,10 @@ def _track(project: Project, placements: Sequence[Placement]) -> Iterator[Sample
         Clip(each.slot.start, decode_audio(project.store.get(each.clip_key)).samples) for each in placements
     )
     return track_blocks(clips, project.length)
+
+
+def _has_crosstalk(on_track: Sequence[Placement]) -> bool:
+    return any(one.slot.start + one.placed > two.slot.start for one, two in pairwise(on_track))
 
 
 def _mix(project: Project, on_track: Sequence[Placement], bed: str) -> Iterator[Channels]:

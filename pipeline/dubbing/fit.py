@@ -18,7 +18,7 @@ _HOPELESS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a cue lies, in samples: its own `length` from `start`, and the `room` until the next begins."""
+    """Where a cue lies, in samples: its own `length` from `start`, and the `room` there is for it."""
 
     start: int
     length: int
@@ -62,18 +62,24 @@ class Take:
         return self.end_s - self.start_s
 
 
-def slots_of(cues: Sequence[Cue], sample_rate: int, length: int) -> list[Slot]:
+def slots_of(cues: Sequence[Cue], sample_rate: int, length: int, *, crosstalk: bool = False) -> list[Slot]:
     """The slots of cues in the order of their starts, on a track of `length` samples.
 
     No slot reaches into the next, also where the cues themselves overlap: of two that begin together the
-    first has no room. What lies beyond the track has none either.
+    first has no room. With `crosstalk` cues of other speakers that begin within a cue's own time leave it
+    that time. What lies beyond the track has no room either.
     """
     starts = [min(sample_at(cue.start_s, sample_rate), length) for cue in cues]
     slots = []
-    for cue, start, following in zip(cues, starts, [*starts, length][1:], strict=True):
-        room = max(following - start, 0)
-        own = max(min(sample_at(cue.end_s, sample_rate), length) - start, 0)
-        slots.append(Slot(start, min(own, room), room))
+    for i, (cue, start) in enumerate(zip(cues, starts, strict=True)):
+        end = min(sample_at(cue.end_s, sample_rate), length)
+        behind = (
+            starts[j]
+            for j in range(i + 1, len(cues))
+            if not crosstalk or cues[j].speaker == cue.speaker or starts[j] >= end
+        )
+        room = max(next(behind, length) - start, 0)
+        slots.append(Slot(start, min(max(end - start, 0), room), room))
     return slots
 
 

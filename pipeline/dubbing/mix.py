@@ -40,10 +40,14 @@ def mixed(
 
     `speech` and `bed` begin anew at each call; their blocks are of the same lengths.
     """
-    sums = _sums(speech(), bed(), spans, sample_rate, depth_db)
-    peak = max((float(np.abs(block).max(initial=0.0)) for block in sums), default=0.0)
+    return below_full_scale(lambda: _sums(speech(), bed(), spans, sample_rate, depth_db))
+
+
+def below_full_scale(blocks: Callable[[], Iterable[Channels]]) -> Iterator[Channels]:
+    """All of the blocks lowered if their peak would be over -1 dBFS. `blocks` begins anew at each call."""
+    peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks()), default=0.0)
     gain = np.float32(min(1.0, _CEILING / peak if peak else 1.0))
-    for block in _sums(speech(), bed(), spans, sample_rate, depth_db):
+    for block in blocks():
         yield block * gain
 
 

@@ -58,6 +58,7 @@ class DubOptions:
     bed: str | None = None
     duck_db: float | None = None  # see depth_db
     video: bool = False
+    crosstalk: bool = False  # see slots_of
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
@@ -139,8 +140,17 @@ def open_project(out: str, options: DubOptions, config: RunConfig, say: Say = si
         raise ManifestError(
             f"{shown(options.subtitles)}: no cue has a letter or a digit; nothing is to be spoken"
         )
-    slots = slots_of([line.cue for line in lines], sample_rate, length)
+    spoken = [line.cue for line in lines]
+    slots = slots_of(spoken, sample_rate, length, crosstalk=options.crosstalk)
+    if not options.crosstalk and (over := _talking_over(spoken, slots, sample_rate, length)):
+        say(f"cues into which another speaker's begin: {over}; they end there (--crosstalk lets both sound)")
     return Project(store, options, named, lines, slots, sample_rate, length)
+
+
+def _talking_over(cues: Sequence[Cue], slots: Sequence[Slot], sample_rate: int, length: int) -> int:
+    """How many would have more time beside the other speakers."""
+    beside = slots_of(cues, sample_rate, length, crosstalk=True)
+    return sum(one.length > two.length for one, two in zip(beside, slots, strict=True))
 
 
 def _read_cues(options: DubOptions) -> list[Cue]:

@@ -28,7 +28,7 @@ class CueReport:
     end_s: float
     speaker: str | None
     text: str
-    slot_s: float = 0.0  # less than the cue's own time where the next cue begins before its end
+    slot_s: float = 0.0  # less than the cue's own time where it ends at the next one (see slots_of)
     spoken_s: float | None = None  # the take's speech at its own pace
     placed_start_s: float | None = None
     placed_end_s: float | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from math import ceil, floor
 
 import numpy as np
@@ -123,6 +125,46 @@ def test_slots_of_cues_that_touch_overlap_coincide_and_leave():
         Slot(80, 20, 20),
         Slot(100, 0, 0),
     ]
+
+
+def test_with_crosstalk_only_a_speaker_s_own_cues_and_gaps_bound_a_slot():
+    cues = [
+        Cue(1.0, 4.0, "goes on below the next", "ANNA"),
+        Cue(2.0, 3.0, "has all its time, and no gap", "BEN"),
+        Cue(3.0, 6.0, "ends at his next", "BEN"),
+        Cue(5.0, 7.0, "begins together with the next", "BEN"),
+        Cue(5.0, 5.5, "has a gap behind it", "ANNA"),
+        Cue(9.0, 9.5, "the last", "BEN"),
+    ]
+    assert slots_of(cues, 10, 100, crosstalk=True) == [
+        Slot(10, 30, 40),
+        Slot(20, 10, 10),
+        Slot(30, 20, 20),
+        Slot(50, 20, 40),
+        Slot(50, 5, 40),
+        Slot(90, 5, 10),
+    ]
+
+
+@given(cues, rates, st.integers(1, 30 * 48_000), st.data())
+def test_with_crosstalk_no_speaker_talks_over_himself_nor_another_s_whole_cue_is_lost(
+    cues, rate, length, data
+):
+    cast = [replace(cue, speaker=data.draw(st.sampled_from(["ANNA", "BEN", None]))) for cue in cues]
+    alone, beside = slots_of(cast, rate, length), slots_of(cast, rate, length, crosstalk=True)
+    for one, two in zip(alone, beside, strict=True):
+        assert (one.start, one.length <= two.length, one.room <= two.room) == (two.start, True, True)
+    for speaker in ("ANNA", "BEN", None):
+        own = [slot for cue, slot in zip(cast, beside, strict=True) if cue.speaker == speaker]
+        assert all(one.start + one.room <= two.start for one, two in pairwise(own))
+    for i, (cue, slot) in enumerate(zip(cast, beside, strict=True)):
+        end = min(round(cue.end_s * rate), length)
+        # beyond its own time it runs into nobody
+        assert all(
+            slot.start + slot.room <= other.start
+            for other in beside[i + 1 :]
+            if other.start > max(end + 1, slot.start + slot.length)
+        )
 
 
 def take(name, seconds, *, passed=True, error=0.1, similarity=0.8):
