@@ -66,6 +66,7 @@ LAYERS = [
         "pipeline.config",
         "pipeline.settings",
         "pipeline.errors",
+        "pipeline.extras",
         "pipeline.interrupts",
         "pipeline.ray_settings",
         "pipeline",

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from pipeline.command_options import Assignments, JobFile, TakeOver, settings_of
+from pipeline.extras import require_studio
 
 _FAULTS_SHOWN = 20
 
@@ -68,6 +69,7 @@ def dub(
 
     Example: `voicemill dub film.srt --voices voices.toml --original film.mp4 --out dubs/film`
     """
+    require_studio("dub")
     from jobs.dubbing import dub as dubbed
     from pipeline.dubbing.project import DubOptions
 

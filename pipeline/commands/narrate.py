@@ -11,6 +11,7 @@ from rich.console import Console
 from pipeline.command_options import Assignments, JobFile, TakeOver, settings_of
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, RowError
+from pipeline.extras import require_studio
 
 _MAX_FILE_BYTES = 8 * 2**20
 
@@ -98,6 +99,7 @@ def narrate(
 
     Example: `voicemill narrate book.epub --ref voices/anna.flac --out books/mine`
     """
+    require_studio("narrate")
     from jobs import narration as job
     from pipeline.engine.model_files import is_own
     from pipeline.narration.lexicon import read_lexicon
@@ -159,6 +161,7 @@ def redo(
 
     Example: `voicemill redo books/mine ch03-0041 ch03-0042`
     """
+    require_studio("redo")
     from jobs.narration import redo as spoken_again
     from pipeline.narration.report import print_narration
 

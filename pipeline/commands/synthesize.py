@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pipeline.command_options import Assignments, JobFile, TakeOver, settings_of
 from pipeline.errors import ConfigError
+from pipeline.extras import require_studio
 
 
 def synthesize(
@@ -43,6 +44,7 @@ def synthesize(
 
     Example: `voicemill synthesize lines.txt --voices voices.csv --plan plan.toml --out set --format shar`
     """
+    require_studio("synthesize")
     from jobs.dataset import synthesize as synthesized
     from pipeline.dataset.plan import load_plan
 

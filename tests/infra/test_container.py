@@ -37,7 +37,10 @@ def test_it_runs_as_nobody_special_and_holds_no_secret() -> None:
 def test_its_extras_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     [sync] = [step for step in of("RUN") if step.startswith("uv sync")]
-    assert set(re.findall(r"--extra (\w+)", sync)) <= project["project"]["optional-dependencies"].keys()
+    extras = set(re.findall(r"--extra (\w+)", sync))
+    assert extras <= project["project"]["optional-dependencies"].keys()
+    # whatever a night's job may name: evaluators, codec, judge, books and films
+    assert extras == {"dac", "demo", "judge", "quality", "studio"}
 
 
 def test_what_ray_default_adds_is_pinned_once() -> None:
