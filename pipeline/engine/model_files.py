@@ -36,8 +36,8 @@ def locate(
     """The files of `mini`, `standin`, a local folder or a hub id; `weights=False` fetches configs only.
 
     `subfolder` is used where it holds a `config.json`. The revision of a local folder is a sha256 over
-    its configs, tokenizer and weights; a hub id must come with a pinned revision, and its commit hash is
-    the id. Raises CheckpointError: not found, not pinned, or a folder that is not at `revision`.
+    its configs, tokenizer and weights; a hub id must come with a commit, which is its id: a branch or a tag
+    can move. Raises CheckpointError: not found, not pinned, or a folder that is not at `revision`.
     """
     if (embedded := embedded_folder(spec)) is not None:
         return _local(embedded, revision, subfolder)
@@ -48,9 +48,10 @@ def locate(
         raise CheckpointError(
             f"no such checkpoint: {spec} is neither {MINI!r}, {STANDIN!r}, a folder nor a hub id (owner/name)"
         )
-    if revision is None:
+    if revision is None or not _COMMIT.fullmatch(revision):
+        given = "has no revision" if revision is None else f"revision {revision!r} is not a commit"
         raise CheckpointError(
-            f"{spec}: pin a revision (a commit hash), so that every run and worker loads the same weights"
+            f"{spec}: {given}; pin a commit of 40 hex digits, so that every run and worker loads the same weights"
         )
     return _hub(spec, revision, subfolder, weights)
 
@@ -71,16 +72,15 @@ def _local(root: Path, revision: str | None, subfolder: str | None) -> ModelFile
 
 
 def _hub(spec: str, revision: str, subfolder: str | None, weights: bool) -> ModelFiles:
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import snapshot_download
 
     patterns = _CONFIG_FILES + (_WEIGHT_FILES if weights else [])
     try:
-        commit = revision if _COMMIT.fullmatch(revision) else HfApi().model_info(spec, revision=revision).sha
-        folder = Path(snapshot_download(spec, revision=commit, allow_patterns=patterns))
+        folder = Path(snapshot_download(spec, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub's client lets those of its HTTP library through
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{spec}@{revision}: cannot be fetched from the hub: {reason}") from error
-    return ModelFiles(_descend(folder, subfolder), f"{spec}@{str(commit)[:_ID_DIGITS]}")
+    return ModelFiles(_descend(folder, subfolder), f"{spec}@{revision[:_ID_DIGITS]}")
 
 
 def _descend(root: Path, subfolder: str | None) -> Path:
