@@ -27,6 +27,7 @@ _MEASURES = {
 }
 # the hub's names of sizes: fewer rows than
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_ESCAPED = str.maketrans({"<": "&lt;"} | {char: f"\\{char}" for char in "\\|[`"})
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,21 @@ def _note(card: Card) -> str:
 
 def _gates(gates: Mapping[str, Any]) -> str:
     """Those limits that judge, as in a job file."""
-    told = [f"{name} = {value}" for name, value in gates.items() if value not in (None, {}, False)]
+    told = [
+        f"{name} = {value}"
+        for name, value in gates.items()
+        if not (value is None or value is False or value == {})  # a limit of 0 judges, and equals False
+    ]
     return ", ".join(told) or "none"
 
 
 def _licence(card: Card) -> str:
     model = card.licence
     lines = [
-        f"The data set: {card.plan.licence.dataset or NOT_STATED}. The generating model `{model.model}`: "
-        f"{model.name} (by {model.told_by})."
+        _cell(
+            f"The data set: {card.plan.licence.dataset or NOT_STATED}. The generating model {model.model}: "
+            f"{model.name} (by {model.told_by})."
+        )
     ]
     if model.restricts_training:
         lines.append(
@@ -203,6 +210,6 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Names of speakers, styles and models are untrusted: nothing in them may end a cell or open a tag."""
-    text = " ".join(str(value).split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """Names of speakers, styles, models and licences are untrusted: nothing in them may end a cell, open a
+    tag or be a link."""
+    return " ".join(str(value).split()).translate(_ESCAPED)

@@ -7,6 +7,7 @@ import json
 import pytest
 import yaml
 from made_sets import RUN, failed, manifest_rows, rejected, some_voices, spoken, warned
+from markdown_it import MarkdownIt
 
 from pipeline.dataset.card import Card, card_text, hub_header
 from pipeline.dataset.inputs import Voice
@@ -96,12 +97,17 @@ def test_every_record_tells_where_it_is_from() -> None:
     assert "/voices" not in json.dumps(record)
 
 
-def card(licence: ModelLicence, model: str = "m<b>|@1", ear: str = "ear") -> Card:
+GATES = {"max_wer": 0.3, "max_cer": None, "languages": {}, "all_takes": False}
+
+
+def card(
+    licence: ModelLicence, model: str = "m<b>|@1", ear: str = "ear", gates: dict[str, object] = GATES
+) -> Card:
     survey, selection = surveyed(name="Harbour | voices", licence=Licences(dataset="cc-by-4.0"))
     run = {
         "identity": {"model": model, "codec": "c@1", "transcriber": ear, "speaker_encoder": "none"},
         "fingerprint": RUN,
-        "settings": {"gates": {"max_wer": 0.3, "max_cer": None, "languages": {}, "all_takes": False}},
+        "settings": {"gates": gates},
     }
     voices = [*some_voices("Anna"), Voice("Ben", "/v/b.flac", licence="cc0-1.0", consent_id="c-7")]
     return Card(selection.plan, survey, licence, run, voices, {"duplicate_text": 3})
@@ -126,6 +132,27 @@ def test_the_card_says_what_is_in_it_and_what_is_not() -> None:
     free = card_text(card(ModelLicence("m@1", "mit", "the plan")), "load()", {})
     assert "not known to allow" not in free
     assert "Note:" not in free
+
+
+def test_a_limit_of_nought_is_a_gate() -> None:
+    gates = {"max_wer": 0.0, "max_takes": 1, "min_similarity": None, "all_takes": False, "languages": {}}
+    told = card(ModelLicence("m@1", "mit", "the plan"), gates=gates)
+    assert "| gates | max_wer = 0.0, max_takes = 1 |" in card_text(told, "load()", {})
+
+
+def test_a_model_card_of_somebody_else_is_text_and_no_markdown() -> None:
+    licence = ModelLicence("a`|[b](https://c.d)@1", "mit\n\n# <img src=x> ![e](f)", "its model card")
+    text = card_text(card(licence), "load()", {})
+    [paragraph] = [
+        token
+        for token in MarkdownIt("commonmark").parse(text)
+        if token.type == "inline" and "generating model" in token.content
+    ]
+    assert {part.type for part in paragraph.children} <= {"text", "text_special"}
+    assert "".join(part.content for part in paragraph.children) == (
+        "The data set: cc-by-4.0. The generating model a`|[b](https://c.d)@1: mit # <img src=x> ![e](f) "
+        "(by its model card)."
+    )
 
 
 def test_the_card_says_what_must_be_known_of_model_and_scores() -> None:
