@@ -94,8 +94,9 @@ def read_texts(uri: str, check: CheckConfig, languages: Collection[str] = ()) ->
 def read_voices(uri: str, check: CheckConfig) -> tuple[Voice, ...]:
     """`ref` and `speaker`, and if known `ref_text`, `language`, `consent_id` and `licence` of each reference.
 
-    Several references may be of one speaker. Raises ManifestError for rows that cannot be used, and for a
-    recording that is said to be two speakers': it would stand on both sides of a split.
+    Several references may be of one speaker. Raises ManifestError for rows that cannot be used, for a
+    recording that is said to be two speakers', and for speakers whose names differ in case alone: one voice
+    would stand on both sides of a split.
     """
     # a language that no voice names stands for none
     checker = RequestChecker(
@@ -105,17 +106,26 @@ def read_voices(uri: str, check: CheckConfig) -> tuple[Voice, ...]:
     voices: list[Voice] = []
     faults: list[str] = []
     speaker_of: dict[str, str] = {}
+    name_of: dict[str, str] = {}
     for row in _rows(uri, checker, ("ref", "speaker"), format):
         if row.faults:
             faults.append(f"row {row.row}: {row.faults[0].code}: {row.faults[0].message}")
             continue
         voice = _voice(uri, row)
-        if speaker_of.setdefault(voice.ref, voice.speaker) != voice.speaker:
-            faults.append(f"row {row.row}: {shown(voice.ref)} is of {speaker_of[voice.ref]!r} already")
+        if (other := name_of.setdefault(voice.speaker.casefold(), voice.speaker)) != voice.speaker:
+            faults.append(f"row {row.row}: {voice.speaker!r} and {other!r} differ in case alone; write one")
+        elif (other := speaker_of.setdefault(voice.ref, voice.speaker)) != voice.speaker:
+            faults.append(f"row {row.row}: {two_speakers(voice.speaker, other, voice.ref, voice.ref)}")
         voices.append(voice)
     if faults or not voices:
         raise bad_voices(uri, faults or ["no voices"])
     return tuple(voices)
+
+
+def two_speakers(speaker: str, other: str, ref: str, other_ref: str) -> str:
+    """The fault of a recording that is said to be `other`'s already, there under the name `other_ref`."""
+    copied = "" if ref == other_ref else f", as {shown(other_ref)}"
+    return f"{shown(ref)} is said to be of {speaker!r}, and is of {other!r} already{copied}"
 
 
 def bad_voices(uri: str, faults: Sequence[str]) -> ManifestError:

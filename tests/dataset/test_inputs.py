@@ -95,7 +95,15 @@ def test_voices_are_read_with_what_is_known_of_them(tmp_path: Path) -> None:
     [
         (("ref,text", "a.flac,x"), "no column 'speaker'"),
         (("ref,speaker", "a.flac,", ",Ben"), "row 1: missing_speaker.*row 2: missing_ref"),
-        (("ref,speaker", "a.flac,Anna", "a.flac,Ben"), "row 2: .*a.flac is of 'Anna' already"),
+        (
+            ("ref,speaker", "a.flac,Anna", "a.flac,Ben"),
+            "row 2: .*a.flac is said to be of 'Ben', and is of 'Anna' already; mend the table",
+        ),
+        (
+            ("ref,speaker", "a.flac,Anna", "b.flac,anna"),
+            "row 2: 'anna' and 'Anna' differ in case alone; write one; mend the table",
+        ),
+        (("ref,speaker", "a.flac,Strauß", "b.flac,STRAUSS"), "row 2: 'STRAUSS' and 'Strauß' differ"),
         (("ref,speaker", "a.flac,Anna", "a.flac,Anna"), "row 2: duplicate_id"),
         (("ref,speaker,language", "a.flac,Anna,english!"), "bad_language"),
         (("ref,speaker",), "no voices"),
