@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from unicodedata import east_asian_width
 
 from pipeline.dataset.word_times import TimedWord
 from pipeline.programme.subtitles import Cue, subtitles_bytes
 
-_CUE_CHARS = 42  # what subtitle guidelines give a line
+_CUE_COLUMNS = 42  # what subtitle guidelines give a line; a wide character takes two
 
 
 def textgrid(words: Sequence[TimedWord], duration_s: float) -> str:
@@ -56,7 +57,7 @@ def srt(words: Sequence[TimedWord]) -> bytes:
 def _cues(words: Sequence[TimedWord]) -> Iterator[Cue]:
     line: list[TimedWord] = []
     for word in words:
-        if line and sum(len(each.written) + 1 for each in line) + len(word.written) > _CUE_CHARS:
+        if line and _columns(_written([*line, word])) > _CUE_COLUMNS:
             yield _cue(line)
             line = []
         line.append(word)
@@ -65,7 +66,15 @@ def _cues(words: Sequence[TimedWord]) -> Iterator[Cue]:
 
 
 def _cue(words: Sequence[TimedWord]) -> Cue:
-    return Cue(words[0].start_s, words[-1].end_s, " ".join(word.written for word in words))
+    return Cue(words[0].start_s, words[-1].end_s, _written(words))
+
+
+def _written(words: Sequence[TimedWord]) -> str:
+    return "".join(word.written for word in words).strip()
+
+
+def _columns(text: str) -> int:
+    return len(text) + sum(east_asian_width(char) in "WF" for char in text)
 
 
 def _tiled(words: Sequence[TimedWord], duration_s: float) -> Iterator[tuple[float, float, str]]:

@@ -7,8 +7,9 @@ The path is torchaudio's `forced_align` (Viterbi over the CTC topology: Graves e
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,7 +41,10 @@ class Alphabet:
 
 @dataclass(frozen=True, slots=True)
 class SpelledWord:
-    """A word as it stands in the text, without the punctuation around it, and as ids of the alphabet."""
+    """A word without the punctuation around it, and as ids of the alphabet.
+
+    `written` is the text from the word to the next one, spaces too: put together, all of them are the text.
+    """
 
     written: str
     text: str
@@ -64,21 +68,21 @@ def spell(text: str, language: str, alphabet: Alphabet) -> list[SpelledWord]:
     Punctuation is not aligned. Raises RowError `text_not_in_alphabet` for a letter or digit that the model
     does not know, since it would be heard as something else, and for a text without any.
     """
-    by_char = normalizer_for(language).unit == "char"
-    found: list[SpelledWord] = []
-    for written in list(text.replace(" ", "")) if by_char else text.split():
-        ids: list[int] = []
-        for char in unicodedata.normalize("NFC", written.translate(_APOSTROPHES)):
-            known = alphabet.id_of(char) if char == "'" or unicodedata.category(char)[0] in "LN" else None
-            if known is not None:
-                ids.append(known)
-            elif unicodedata.category(char)[0] in "LN":
-                raise RowError("text_not_in_alphabet", f"the aligning model knows no {char!r} ({written!r})")
-        if ids:
-            found.append(SpelledWord(written, _bare(written), tuple(ids)))
-    if not found:
+    # not by its unit: Korean is judged by characters, and parts its words
+    parts_words = " " in normalizer_for(language)("a b")
+    begins: list[int] = []
+    spelled: list[tuple[str, tuple[int, ...]]] = []
+    for match in re.finditer(r"\S+" if parts_words else r"\S", text):
+        if ids := tuple(_ids(match[0], alphabet)):
+            begins.append(_before_what_opens(text, match.start()))
+            spelled.append((_bare(match[0]), ids))
+    if not spelled:
         raise RowError("text_not_in_alphabet", f"no character of {text!r} is one of the aligning model's")
-    return found
+    bounds = pairwise([0, *begins[1:], len(text)])
+    return [
+        SpelledWord(text[begin:end], bare, ids)
+        for (begin, end), (bare, ids) in zip(bounds, spelled, strict=True)
+    ]
 
 
 def align(
@@ -113,6 +117,23 @@ def align(
         start_s, end_s = own[0].start * frame_s, own[-1].end * frame_s
         timed.append(TimedWord(word.written, word.text, start_s, end_s, math.exp(mean)))
     return timed
+
+
+def _ids(written: str, alphabet: Alphabet) -> Iterator[int]:
+    for char in unicodedata.normalize("NFC", written.translate(_APOSTROPHES)):
+        is_said = unicodedata.category(char)[0] in "LN"
+        known = alphabet.id_of(char) if is_said or char == "'" else None
+        if known is not None:
+            yield known
+        elif is_said:
+            raise RowError("text_not_in_alphabet", f"the aligning model knows no {char!r} ({written!r})")
+
+
+def _before_what_opens(text: str, at: int) -> int:
+    """The place before the quotation marks and brackets that stand right before `at`."""
+    while at and unicodedata.category(text[at - 1]) in ("Ps", "Pi"):
+        at -= 1
+    return at
 
 
 def _bare(written: str) -> str:

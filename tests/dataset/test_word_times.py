@@ -41,7 +41,7 @@ def test_words_are_where_they_were_put() -> None:
     path = "---HHELL-LOO--||-TOM----"
     words = spell("Hello, Tom!", "en", CAPITALS)
     timed = align(emissions(path), words, CAPITALS, duration_s=len(path) * 0.02)
-    assert [(word.written, word.text) for word in timed] == [("Hello,", "Hello"), ("Tom!", "Tom")]
+    assert [(word.written, word.text) for word in timed] == [("Hello, ", "Hello"), ("Tom!", "Tom")]
     assert [(word.start_s, word.end_s) for word in timed] == [
         (pytest.approx(0.06), pytest.approx(0.24)),
         (pytest.approx(0.34), pytest.approx(0.40)),
@@ -84,6 +84,36 @@ def test_where_characters_are_the_words_each_is_timed() -> None:
     assert [round(word.start_s, 6) for word in timed] == [0.0, 0.2, 0.4]
 
 
+# texts, and what is timed in them
+WRITTEN = {
+    ("zh", "今天天气很好。"): "今 天 天 气 很 好",
+    ("zh", "他说：“好！” 我用 A4 纸。"): "他 说 好 我 用 A 4 纸",
+    ("ja", "「東京」へ。"): "東 京 へ",
+    ("th", "ที่นี่"): "ท น",
+    ("ko", "오늘 날씨가, 좋네요."): "오늘 날씨가 좋네요",
+    ("en", "He \u2014 or (she) \u2014 said so."): "He or she said so",
+}
+
+
+@pytest.mark.parametrize(("language", "text"), WRITTEN)
+def test_a_subtitle_is_the_text_as_it_is_written(language: str, text: str) -> None:
+    alphabet = Alphabet({char: i for i, char in enumerate(sorted(set(text)), start=1)}, 0)
+    words = spell(text, language, alphabet)
+    assert [word.text for word in words] == WRITTEN[language, text].split()
+    timed = [TimedWord(word.written, word.text, i / 2, i / 2 + 0.4, 1.0) for i, word in enumerate(words)]
+    [cue] = pysubs2.SSAFile.from_string(srt(timed).decode(), format_="srt")
+    assert (cue.text, cue.start, cue.end) == (text, 0, 500 * len(words) - 100)
+
+
+def test_a_line_of_wide_characters_has_half_as_many() -> None:
+    """As many as there is room for, and what opens goes with what it opens."""
+    text = "好" * 20 + "，「好」" + "好" * 20
+    words = spell(text, "zh", Alphabet({"好": 1}, 0))
+    timed = [TimedWord(word.written, word.text, i / 2, i / 2 + 0.4, 1.0) for i, word in enumerate(words)]
+    cues = pysubs2.SSAFile.from_string(srt(timed).decode(), format_="srt")
+    assert [cue.text for cue in cues] == ["好" * 20 + "，", "「好」" + "好" * 18, "好好"]
+
+
 WORDS = [
     TimedWord("\u201cHello,", "Hello", 0.06, 0.24, 0.9),
     TimedWord('To"m', 'To"m', 0.24, 0.4, 0.5),
@@ -116,9 +146,9 @@ def test_lhotse_reads_the_ctm(tmp_path: Path) -> None:
 
 
 def test_players_read_the_srt() -> None:
-    many = [TimedWord(f"word{i:02d}", f"word{i:02d}", i / 2, i / 2 + 0.4, 1.0) for i in range(10)]
+    many = [TimedWord(f"word{i:02d} ", f"word{i:02d}", i / 2, i / 2 + 0.4, 1.0) for i in range(10)]
     cues = list(pysubs2.SSAFile.from_string(srt(many).decode(), format_="srt"))
-    assert " ".join(cue.text for cue in cues) == " ".join(word.written for word in many)
+    assert " ".join(cue.text for cue in cues) == " ".join(word.text for word in many)
     assert all(len(cue.text) <= 42 for cue in cues)
     assert [(cue.start, cue.end) for cue in cues] == [(0, 2900), (3000, 4900)]
 
