@@ -1,19 +1,31 @@
 """The main job: a manifest of (reference, text) rows to scored speech.
 
-python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]
+    python -m jobs.clone_voices MANIFEST OUT [--config JOB.toml] [section.key=value ...]
     ray job submit -- python -m jobs.clone_voices s3://bucket/m.csv s3://bucket/run
+
+The same as `voicemill run MANIFEST --out OUT`.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import typer
 from rich.console import Console
 
 from pipeline import beforehand
-from pipeline.config import RunConfig, load_config
-from pipeline.errors import ConfigError
+from pipeline.command_options import (
+    Assignments,
+    Format,
+    JobFile,
+    Manifest,
+    Strict,
+    TakeOver,
+    run_alone,
+    settings_of,
+)
+from pipeline.config import RunConfig
 from pipeline.views import say
 
 
@@ -59,11 +71,33 @@ def resume(out: str, config: RunConfig, console: Console, *, take_over: bool = F
         return steps.finish(session)
 
 
+def command(
+    manifest: Manifest,
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="Run folder: a path or URI. Reuse the same folder to resume.")
+    ],
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings, as with --set.")
+    ] = None,
+    config: JobFile = None,
+    set_: Assignments = None,
+    format: Format = None,
+    strict: Strict = False,
+    take_over: TakeOver = False,
+) -> None:
+    """Speak and score a manifest, as `voicemill run` does. The job file lies where the driver runs.
+
+    Example: `ray job submit -- python -m jobs.clone_voices s3://bucket/m.csv s3://bucket/run`
+    """
+    settings = settings_of(config, [*(set_ or ()), *(assignments or ())])
+    summary = clone_voices(
+        manifest, out, settings, Console(), format=format, strict=strict, take_over=take_over
+    )
+    raise typer.Exit(1 if summary["failed"] or summary["rejected"] else 0)
+
+
 def main() -> int:
-    if len(sys.argv) < 3:
-        raise ConfigError("usage: python -m jobs.clone_voices MANIFEST OUT [section.key=value ...]")
-    summary = clone_voices(sys.argv[1], sys.argv[2], load_config(None, sys.argv[3:]), Console())
-    return 1 if summary["failed"] or summary["rejected"] else 0
+    return run_alone(command)
 
 
 if __name__ == "__main__":

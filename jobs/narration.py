@@ -17,7 +17,7 @@ from rich.console import Console
 from jobs.clone_voices import clone_voices
 from pipeline.beforehand import refuse_conflicts
 from pipeline.command_options import run_alone
-from pipeline.config import ResourceConfig, RunConfig
+from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.lease import Lease
 from pipeline.narration.assemble import assemble
@@ -130,10 +130,15 @@ def _read_script(
     return make_script(text, voices, lexicon, options, config.check.language)
 
 
+def kept_config(out: str) -> RunConfig:
+    """The settings that a narration's runs were started with."""
+    return config_of_run(kept(out).run_uri(0))
+
+
 def redo(
     out: str,
     ids: Sequence[str],
-    resources: ResourceConfig,
+    config: RunConfig,
     console: Console,
     *,
     missing: bool = False,
@@ -141,14 +146,14 @@ def redo(
 ) -> Report:
     """Speaks segments again with their next seeds, and puts all together anew; the others stay.
 
-    What an earlier call left unfinished is ended first, and its segments are not begun once more. `missing`:
-    also those that have no take. Raises ConfigError for ids that are not in the script, and for none.
+    `config` is that of its runs. What an earlier call left unfinished is ended first, and its segments are
+    not begun once more. `missing`: also those that have no take. Raises ConfigError for ids that are not in
+    the script, and for none.
     """
     narration = kept(out)
     refuse_unknown(narration, ids)
     if not ids and not missing:
         raise ConfigError("nothing to speak again; name segments, ch03-0041, or give --missing")
-    config = config_of_run(narration.run_uri(0), resources)
     rounds = read_rounds(narration.store)
     ended = {row["id"] for each in rounds if not _is_whole(narration, each) for row in each.rows}
     _speak(narration, config, console, take_over=take_over)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import typer
@@ -24,6 +23,8 @@ from pipeline.command_options import (
     RunUri,
     Strict,
     TakeOver,
+    exit_code_of,
+    resources_over,
     settings_of,
 )
 from pipeline.commands.dub import dub
@@ -31,7 +32,7 @@ from pipeline.commands.narrate import narrate, redo
 from pipeline.commands.synthesize import synthesize
 from pipeline.commands.withdraw import withdraw
 from pipeline.config import RunConfig
-from pipeline.errors import ConfigError, VoicemillError, printable
+from pipeline.errors import VoicemillError, printable
 from pipeline.interrupts import EXIT_CODE, Interrupts
 
 app = typer.Typer(
@@ -44,7 +45,6 @@ app = typer.Typer(
 )
 out_console = Console(soft_wrap=False)
 err_console = Console(stderr=True)
-_INTERRUPTED = 130
 _STOPPED = "stopped; the same command goes on from here"
 
 
@@ -130,12 +130,7 @@ def generate(
     from jobs.clone_voices import resume
     from pipeline.run import config_of_run
 
-    given = settings_of(config, set_)
-    if replace(given, resources=RunConfig().resources) != RunConfig():
-        raise ConfigError(
-            "generate keeps the settings its run was started with; only [resources] may be given"
-        )
-    settings = config_of_run(run_uri, given.resources)
+    settings = resources_over(config_of_run(run_uri), config, set_, "generate")
     _end(resume(run_uri, settings, out_console, take_over=take_over), run_uri)
 
 
@@ -326,7 +321,7 @@ def main() -> None:
     """Console script."""
     if "--debug" in sys.argv:  # wherever it stands
         sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
-    sys.exit(reported(_run_app, debug="--debug" in sys.argv))
+    sys.exit(reported(lambda: exit_code_of(app), debug="--debug" in sys.argv))
 
 
 def reported(work: Callable[[], int], debug: bool = False) -> int:
@@ -351,16 +346,6 @@ def reported(work: Callable[[], int], debug: bool = False) -> int:
                 f"broke off: {type(error).__name__}: {said}; the same command goes on (--debug: traceback)"
             )
             return 3
-
-
-def _run_app() -> int:
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:  # what typer makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        return end.code if isinstance(end.code, int) else 0
-    return 0
 
 
 def _complain(said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import ConfigError
+
+_INTERRUPTED = 130
 
 Manifest = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")
@@ -36,21 +39,39 @@ Strict = Annotated[
 ]
 
 
-def settings_of(config: Path | None, assignments: list[str] | None) -> RunConfig:
-    if config is None:
-        return load_config(None, assignments or [])
+def settings_of(
+    config: Path | None, assignments: list[str] | None, over: RunConfig | None = None
+) -> RunConfig:
     try:
-        return load_config(config.read_bytes(), assignments or [])
+        toml = None if config is None else config.read_bytes()
     except OSError as error:
         raise ConfigError(f"--config {config}: {error.strerror}") from error
+    return load_config(toml, assignments or [], over)
+
+
+def resources_over(
+    recorded: RunConfig, config: Path | None, assignments: list[str] | None, command: str
+) -> RunConfig:
+    """The settings of a run with the [resources] that are given now. Raises ConfigError for others."""
+    given = settings_of(config, assignments, recorded)
+    if replace(given, resources=recorded.resources) != recorded:
+        raise ConfigError(f"{command} keeps the settings of its run; only [resources] may be given")
+    return given
 
 
 def run_alone(command: Callable[..., None]) -> int:
     """A command as a program of its own, `python -m jobs.NAME`; its exit code."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
     app.command()(command)
+    return exit_code_of(app)
+
+
+def exit_code_of(app: typer.Typer) -> int:
+    """Runs it. Raises KeyboardInterrupt for Ctrl-C, of which typer makes an exit."""
     try:
         app()
     except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            raise KeyboardInterrupt from None
         return end.code if isinstance(end.code, int) else 0
     return 0

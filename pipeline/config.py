@@ -206,8 +206,13 @@ class RunConfig:
         return asdict(self)
 
 
-def load_config(toml: bytes | None = None, assignments: Sequence[str] = ()) -> RunConfig:
-    """A TOML job file, then `section.key=value` assignments over it. Unknown names are errors."""
+def load_config(
+    toml: bytes | None = None, assignments: Sequence[str] = (), over: RunConfig | None = None
+) -> RunConfig:
+    """A TOML job file, then `section.key=value` assignments, over the defaults unless others are given.
+
+    Unknown names are errors.
+    """
     tree: dict[str, Any] = {}
     if toml is not None:
         try:
@@ -225,7 +230,7 @@ def load_config(toml: bytes | None = None, assignments: Sequence[str] = ()) -> R
             if not isinstance(table, dict):
                 raise ConfigError(f"--set {assignment!r}: {part} is a setting, not a table")
         table[key] = _Text(text.strip())
-    return _apply(RunConfig(), tree)
+    return _apply(over or RunConfig(), tree)
 
 
 def config_from_dict(tree: Mapping[str, Any]) -> RunConfig:

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.commit import ShardLog
-from pipeline.config import GatesConfig, ResourceConfig, RunConfig, config_from_dict, differences, fingerprint
+from pipeline.config import GatesConfig, RunConfig, config_from_dict, differences, fingerprint
 from pipeline.destination import is_trial, open_run_folder
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.identity import Identity
@@ -40,6 +41,7 @@ class Run:
     config: RunConfig
     identity: Identity
     take: int = 0  # of the rows in its plan; what is above 0 lies under `takes/` of the run itself
+    session: str = ""  # of the driver that opened it
 
     @property
     def uri(self) -> str:
@@ -89,7 +91,7 @@ def open_run(uri: str, config: RunConfig, identity: Identity, manifest_uri: str)
     }
     if not store.create("run.json", json.dumps(record, indent=2, sort_keys=True).encode()):
         _refuse_other(uri, read_run(uri)["identity"], described)
-    return Run(store, config, identity)
+    return Run(store, config, identity, session=uuid.uuid4().hex)
 
 
 def look_at(uri: str, identity: Identity) -> bool:
@@ -147,9 +149,10 @@ def _runs_inside(uri: str) -> list[str]:
     return [f"{uri.rstrip('/')}/{key.removesuffix('/run.json')}" for key in keys if key.endswith("/run.json")]
 
 
-def config_of_run(uri: str, resources: ResourceConfig) -> RunConfig:
-    """The settings a run was started with, on the resources of today."""
-    return replace(config_from_dict(read_run(uri)["settings"]), resources=resources)
+def config_of_run(uri: str) -> RunConfig:
+    """The settings a run was started with, its resources too."""
+    record = read_run(uri)
+    return config_from_dict(record["settings"] | {"resources": record["resources"]})
 
 
 def is_run(uri: str) -> bool:

@@ -264,7 +264,7 @@ def test_prepare_then_generate_then_a_grown_manifest_is_one_run(
     assert [message["role"] for message in sample["messages"]] == ["system", "user", "assistant", "user"]
     assert not (tmp_path / "run" / "commit").exists()
 
-    summary = resume(out, config_of_run(out, UNSCORED.resources), quiet())
+    summary = resume(out, config_of_run(out), quiet())
     assert (summary["rows"], summary["ok"]) == (2, 2)
     hashes = read_results(out, ["utterance_id", "codes_sha256"]).to_pylist()
 

@@ -34,10 +34,10 @@ def identity(config: RunConfig = RunConfig()) -> Identity:  # noqa: B008
 
 
 def test_a_run_is_come_back_to(tmp_path: Path) -> None:
-    config = load_config(None, ["sampling.top_k=7"])
+    config = load_config(None, ["sampling.top_k=7", "resources.prompt_cache=/somewhere"])
     open_run(str(tmp_path / "r"), config, identity(config), "m.csv")
     open_run(str(tmp_path / "r"), config, identity(config), "other.csv")
-    assert config_of_run(str(tmp_path / "r"), config.resources) == config
+    assert config_of_run(str(tmp_path / "r")) == config
     assert is_run(str(tmp_path / "r"))
     assert not is_run(str(tmp_path))
     assert not is_run("https://example.org/m.csv")

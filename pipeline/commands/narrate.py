@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from pipeline.command_options import Assignments, JobFile, TakeOver, settings_of
-from pipeline.config import RunConfig
+from pipeline.command_options import Assignments, JobFile, TakeOver, resources_over, settings_of
 from pipeline.errors import ConfigError, RowError
 from pipeline.extras import require_studio
 
@@ -162,16 +160,12 @@ def redo(
     Example: `voicemill redo books/mine ch03-0041 ch03-0042`
     """
     require_studio("redo")
-    from jobs.narration import redo as spoken_again
+    from jobs import narration as job
     from pipeline.narration.report import print_narration
 
-    given = settings_of(config, set_)
-    if replace(given, resources=RunConfig().resources) != RunConfig():
-        raise ConfigError(
-            "redo keeps the settings its narration was made with; only [resources] may be given"
-        )
+    settings = resources_over(job.kept_config(out), config, set_, "redo")
     console = Console(soft_wrap=False)
-    report = spoken_again(out, segments or [], given.resources, console, missing=missing, take_over=take_over)
+    report = job.redo(out, segments or [], settings, console, missing=missing, take_over=take_over)
     print_narration(console, report, out)
     raise typer.Exit(1 if report["missing"] else 0)
 

@@ -30,22 +30,21 @@ def withdraw(
     Example: `voicemill withdraw runs/demo --consent-id c-17 --delete`
     """
     from pipeline.beforehand import cache_uri
-    from pipeline.config import config_from_dict
     from pipeline.lease import Lease
-    from pipeline.run import read_run
+    from pipeline.run import config_of_run
     from pipeline.storage import open_store
     from pipeline.views import say
     from pipeline.withdrawal import find_withdrawn, remove_withdrawn
 
     console = Console()
     ids = withdrawn_ids(consent_id or [], revoked)
-    record = read_run(run_uri)
-    config = config_from_dict(record["settings"] | {"resources": record["resources"]})
-    store, cache = open_store(run_uri), open_store(cache_uri(run_uri, config))
+    cache = open_store(cache_uri(run_uri, config_of_run(run_uri)))
+    store = open_store(run_uri)
     if not delete:
         found = find_withdrawn(store, cache, ids)
     else:
-        with Lease(store, take_over=False, say=lambda line: say(console, line)):
+        # a driver that only sleeps would go on with the commits it knows
+        with Lease(store, take_over=False, say=lambda line: say(console, line), presume_dead=False):
             found = remove_withdrawn(store, cache, ids)
             _summarise_again(store)
     for key, rows in found.shards.items():

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from jobs import narration as job
 from pipeline.commands.narrate import narrate, redo
+from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.narration.options import NarrationOptions, Pauses
 
@@ -36,6 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(job, "narrate", record)
     monkeypatch.setattr(job, "redo", record)
+    monkeypatch.setattr(job, "kept_config", lambda out: RunConfig())
     return seen
 
 

@@ -112,7 +112,7 @@ class Speaker:
         rows = manifest(uri)
         self.spoken.append([str(row["id"]) for row in rows])
         store = open_store(out)
-        store.put("run.json", json.dumps({"settings": {}, "identity": {}}).encode())
+        store.put("run.json", json.dumps({"settings": {}, "resources": {}, "identity": {}}).encode())
         if self.stops_after is not None:
             write_run(out, [result(i, row) for i, row in enumerate(rows[: self.stops_after])], whole=False)
             raise KeyboardInterrupt
@@ -139,4 +139,5 @@ def narrate(
 
 
 def redo(folder: Path, *ids: str, missing: bool = False) -> dict[str, Any]:
-    return job.redo(str(folder / "out"), ids, RunConfig().resources, Console(quiet=True), missing=missing)
+    out = str(folder / "out")
+    return job.redo(out, ids, job.kept_config(out), Console(quiet=True), missing=missing)
