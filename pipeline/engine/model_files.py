@@ -51,7 +51,7 @@ def locate(
     if revision is None or not _COMMIT.fullmatch(revision):
         given = "has no revision" if revision is None else f"revision {revision!r} is not a commit"
         raise CheckpointError(
-            f"{spec}: {given}; pin a commit of 40 hex digits, so that every run and worker loads the same weights"
+            f"{spec}: {given}; pin a commit of 40 hex digits, so that every run loads the same weights"
         )
     return _hub(spec, revision, subfolder, weights)
 
