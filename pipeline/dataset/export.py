@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -92,20 +93,24 @@ def export_dataset(
     if whole is not None and whole["of"] == what:
         return ExportReport(uri, whole["rows"], sum(whole["left_out"].values()), there_already=True)
     _make_ready(store, uri, exporter, what)
-    rows = 0
-    splits: set[str] = set()
+    splits: Counter[str] = Counter()
     for utterance in selection.rows(run_uri):
         exporter.add(utterance)
-        splits.add(utterance.split)
-        rows += 1
+        splits[utterance.split] += 1
     exporter.finish()
-    text = card_text(card, exporter.how_to_load(splits), exporter.left_out)
+    text = card_text(card, exporter.how_to_load(_example(splits)), exporter.left_out)
     store.put(CARD, (exporter.head(card, sorted(splits)) + text).encode())
-    left_out = sum(exporter.left_out.values())
-    done = {"of": what, "rows": rows - left_out, "left_out": dict(sorted(exporter.left_out.items()))}
+    left_out = exporter.left_out.total()
+    rows = splits.total() - left_out
+    done = {"of": what, "rows": rows, "left_out": dict(sorted(exporter.left_out.items()))}
     store.put(SUCCESS, _json(done))
     changed = () if whole is None else _changed(whole["of"], what)
-    return ExportReport(uri, rows - left_out, left_out, there_already=False, changed=changed)
+    return ExportReport(uri, rows, left_out, there_already=False, changed=changed)
+
+
+def _example(splits: Counter[str]) -> str:
+    """The split that the card loads: the one to train on, else the largest."""
+    return "train" if "train" in splits else max(sorted(splits), key=splits.__getitem__)
 
 
 def _content(name: str, selection: Selection, card: Card) -> dict[str, Any]:

@@ -114,6 +114,22 @@ def test_what_the_card_says_is_part_of_the_export(run: str, tmp_path: Path) -> N
     assert (tmp_path / "one" / "README.md").read_text().startswith("# Another name")
 
 
+def test_the_card_loads_what_one_trains_on(run: str, tmp_path: Path) -> None:
+    export(run, tmp_path / "one", "shar")
+    assert 'CutSet.from_shar(in_dir="train")' in (tmp_path / "one" / "README.md").read_text()
+
+
+def test_the_card_loads_the_largest_split_where_none_is_called_train(tmp_path: Path) -> None:
+    """Of Anna, Ben and Cleo two are in one split: it has two of three rows."""
+    speakers = [*SPEAKERS, "Cleo"]
+    said = [spoken(i + 1, row) for i, row in enumerate(manifest_rows(6, speakers))]
+    run = write_run(str(tmp_path / "run"), said)
+    for small, large in (("a", "b"), ("b", "a")):
+        plan = DatasetPlan(hours=1.0, splits={small: 0.34, large: 0.66})
+        export(run, tmp_path / large, "shar", Selection(plan, some_voices(*speakers), speakers, RUN))
+        assert f'in_dir="{large}"' in (tmp_path / large / "README.md").read_text()
+
+
 def test_no_voice_crosses_a_split(run: str, tmp_path: Path) -> None:
     export(run, tmp_path / "one", "lhotse")
     voices = Counter(

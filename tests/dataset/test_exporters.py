@@ -8,6 +8,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from pipeline.dataset.card import Card
 from pipeline.dataset.export import export_dataset
 from pipeline.dataset.exporters.lhotse import LhotseShar
 from pipeline.dataset.exporters.shards import ParquetShards, TarShards
+from pipeline.dataset.exporters.webdataset import WebDataset
 from pipeline.dataset.licence import ModelLicence
 from pipeline.dataset.plan import DatasetPlan
 from pipeline.dataset.selection import RECORD, Selection, Utterance
@@ -129,6 +131,24 @@ def test_webdataset(finished: tuple[str, list[Row]], tmp_path: Path) -> None:
             assert_told(got[key]["json"], row)
             assert got[key]["txt"] == row["target_text"]
             assert got[key]["flac"] == row["audio"]["bytes"]
+
+
+def test_the_card_of_a_webdataset_loads_all_shards(finished: tuple[str, list[Row]], tmp_path: Path) -> None:
+    """One row is more than a shard holds."""
+    exporter = WebDataset(open_store(str(tmp_path)), shard_bytes=1)
+    chosen = selection()
+    for split, count in (("train", 3), ("valid", 1)):
+        for row in finished[1][:count]:
+            exporter.add(Utterance(split, chosen.record(row), row["audio"]["bytes"], row))
+    exporter.finish()
+    for split, urls, count in (("train", "train-{000000..000002}.tar", 3), ("valid", "valid-000000.tar", 1)):
+        code = exporter.how_to_load(split)
+        assert f'"{urls}"' in code
+        told: dict[str, Any] = {}
+        exec(code.replace(urls, f"{tmp_path}/{urls}"), told)
+        assert [json.loads(record)["id"] for _, record in told["pairs"]] == [
+            row["utterance_id"] for row in finished[1][:count]
+        ]
 
 
 @pytest.mark.parametrize("format", ["lhotse", "shar"])

@@ -8,7 +8,6 @@ Its own audio lies in the other formats, under the same ids.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
 
 import torch
 
@@ -61,11 +60,11 @@ class Alignments(Exporter):
         self.store.put(f"{split}/words-{number:05d}.ctm", self._ctm.pop(split).getvalue())
         self._written[split] = number + 1
 
-    def how_to_load(self, splits: Collection[str]) -> str:
+    def how_to_load(self, split: str) -> str:
         return (
             f"# aligned by {self._model.id}\n"
             "from praatio import textgrid\n\n"
-            f'words = textgrid.openTextgrid("{min(splits)}/ID.TextGrid", includeEmptyIntervals=False)'
+            f'words = textgrid.openTextgrid("{split}/ID.TextGrid", includeEmptyIntervals=False)'
         )
 
 

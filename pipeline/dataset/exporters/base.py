@@ -36,8 +36,8 @@ class Exporter(ABC):
         """Writes what is still held."""
 
     @abstractmethod
-    def how_to_load(self, splits: Collection[str]) -> str:
-        """Lines of Python for the card."""
+    def how_to_load(self, split: str) -> str:
+        """Lines of Python for the card, with one of the splits as an example. Asked when all is written."""
 
     def head(self, card: Card, splits: Collection[str]) -> str:
         """What stands before the card."""

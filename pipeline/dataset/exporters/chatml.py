@@ -7,7 +7,7 @@ are different utterances of one speaker. Phones are not known and their column i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -64,11 +64,11 @@ class ChatML(Exporter):
         for shards in self._shards.values():
             shards.close()
 
-    def how_to_load(self, splits: Collection[str]) -> str:
+    def how_to_load(self, split: str) -> str:
         return (
             "# python -m jobs.train_model THIS_FOLDER OUT --init CHECKPOINT   (it reads train/ and valid/)\n"
             "import pyarrow.parquet\n\n"
-            f'table = pyarrow.parquet.read_table("{min(splits)}")'
+            f'table = pyarrow.parquet.read_table("{split}")'
         )
 
     def _write(self, speaker: str) -> None:

@@ -38,7 +38,7 @@ class HuggingFace(Exporter):
         for shards in self._shards.values():
             shards.close()
 
-    def how_to_load(self, splits: Collection[str]) -> str:
+    def how_to_load(self, split: str) -> str:
         return 'from datasets import load_dataset\n\ndata = load_dataset("huggingface")  # this folder'
 
     def head(self, card: Card, splits: Collection[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pipeline.dataset.exporters.base import SPLIT, Exporter, json_line
@@ -50,10 +49,10 @@ class LhotseCuts(Exporter):
         for split, cuts in self._cuts.items():
             self.store.put(f"{split}/cuts.jsonl.gz", cuts.close())
 
-    def how_to_load(self, splits: Collection[str]) -> str:
+    def how_to_load(self, split: str) -> str:
         return (
             "from lhotse import CutSet\n\n"
-            f'cuts = CutSet.from_file("{min(splits)}/cuts.jsonl.gz")\n'
+            f'cuts = CutSet.from_file("{split}/cuts.jsonl.gz")\n'
             'cuts = cuts.with_recording_path_prefix(".")  # this folder'
         )
 
@@ -103,8 +102,8 @@ class LhotseShar(Exporter):
         split.cuts, split.held = JsonlGz(), 0
         split.written += 1
 
-    def how_to_load(self, splits: Collection[str]) -> str:
-        return f'from lhotse import CutSet\n\ncuts = CutSet.from_shar(in_dir="{min(splits)}")'
+    def how_to_load(self, split: str) -> str:
+        return f'from lhotse import CutSet\n\ncuts = CutSet.from_shar(in_dir="{split}")'
 
 
 def cut(utterance: Utterance, source: Row) -> Row:

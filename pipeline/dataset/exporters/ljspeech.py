@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection
 
 import soundfile
 
@@ -57,10 +56,10 @@ class LJSpeech(Exporter):
         self._provenance = io.BytesIO()
         self._written += 1
 
-    def how_to_load(self, splits: Collection[str]) -> str:
+    def how_to_load(self, split: str) -> str:
         return (
             "import csv\n\n"
-            f'with open("{min(splits)}/<voice>/metadata.csv", newline="", encoding="utf-8") as file:\n'
+            f'with open("{split}/<voice>/metadata.csv", newline="", encoding="utf-8") as file:\n'
             '    rows = list(csv.reader(file, delimiter="|", quoting=csv.QUOTE_NONE))'
         )
 

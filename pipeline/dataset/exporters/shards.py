@@ -43,14 +43,15 @@ class ParquetShards:
 
 
 class TarShards:
-    """Files of one split as tars; what is added together lies in one tar, in its order."""
+    """Files of one split as tars; what is added together lies in one tar, in its order. `written` counts
+    them."""
 
     def __init__(self, store: Store, name: str, shard_bytes: int = SHARD_BYTES) -> None:
         self._store, self._name = store, name
         self._shard_bytes = shard_bytes
         self._buffer = io.BytesIO()
         self._tar: tarfile.TarFile | None = None
-        self._written = 0
+        self.written = 0
 
     def add(self, files: Sequence[tuple[str, bytes]]) -> bool:
         """Takes (name, content) pairs; True when the shard was full with them and is written."""
@@ -70,6 +71,6 @@ class TarShards:
         """Writes the shard that is held, if there is one."""
         if self._tar is not None:
             self._tar.close()
-            self._store.put(self._name % self._written, self._buffer.getvalue())
-            self._written += 1
+            self._store.put(self._name % self.written, self._buffer.getvalue())
+            self.written += 1
             self._tar = None
