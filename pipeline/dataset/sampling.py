@@ -2,18 +2,19 @@
 
 Every speaker has a sequence of its own: all texts in its languages, once, beginning at another place of one
 shuffled list, so that a text is repeated as late as possible. The sequences are merged by the speech that
-each speaker has so far (estimated), so that hours stay level. All of it depends on the plan's seed,
-languages and styles, the texts and the voices alone: more hours are a longer beginning.
+each speaker has so far (estimated), so that hours stay level. Styles take turns by their shares, each speaker
+beginning one turn later than the one before, so that few rows have their shares too. All of it depends on the
+plan's seed, languages and styles, the texts and the voices alone: more hours are a longer beginning.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from pipeline.dataset.hours import Limits
 from pipeline.dataset.inputs import Text, Voice
@@ -22,7 +23,7 @@ from pipeline.engine.frame_budget import estimate_duration_s
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9]+")
 _NAME_CHARS = 40
-_DIGESTS = 2**64
+_FIRST_TURNS = 100  # of the styles, at which speakers begin: a hundredth is among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +82,20 @@ class Sampler:
         """Estimated speech of the first so many rows of each speaker."""
         ends = dict.fromkeys(self.speakers, 0.0)
         for speaker, count in taken.items():
-            for draw in islice(self._stream(speaker, 0, Limits()), count):
+            for draw in itertools.islice(self._stream(speaker, 0, Limits()), count):
                 ends[speaker] = draw.start_s + draw.seconds
         return ends
 
     def _stream(self, speaker: str, skipped: int, limits: Limits) -> Iterator[Draw]:
         start_s = 0.0
-        for i, text in enumerate(self._order(speaker)):
+        turn = self.speakers.index(speaker) % _FIRST_TURNS
+        styles = itertools.islice(turns(self._shares), turn, None)
+        for i, (text, style) in enumerate(zip(self._order(speaker), styles, strict=False)):
             if start_s >= limits.speakers.get(speaker, float("inf")):
                 return
             seconds = estimate_duration_s(text.text, text.language)
             if i >= skipped:
-                yield self._draw(speaker, text, start_s, seconds)
+                yield self._draw(speaker, text, style, start_s, seconds)
             start_s += seconds
 
     def _order(self, speaker: str) -> Iterator[Text]:
@@ -103,11 +106,9 @@ class Sampler:
         for i in range(len(texts)):
             yield texts[(first + i) % len(texts)]
 
-    def _draw(self, speaker: str, text: Text, start_s: float, seconds: float) -> Draw:
+    def _draw(self, speaker: str, text: Text, style: str, start_s: float, seconds: float) -> Draw:
         voices = [voice for voice in self._voices[speaker] if voice.speaks(text.language)]
-        seed = self.plan.seed
-        voice = voices[_digest(seed, "voice", speaker, text.key) % len(voices)]
-        style = _share_of(self._shares, _digest(seed, "style", speaker, text.key) / _DIGESTS)
+        voice = voices[_digest(self.plan.seed, "voice", speaker, text.key) % len(voices)]
         name = f"{speaker_name(speaker)}-{_digest(speaker, text.key):016x}"
         return Draw(name, voice, text, style, start_s, seconds)
 
@@ -117,14 +118,15 @@ def speaker_name(speaker: str) -> str:
     return _NOT_IN_NAMES.sub("-", speaker).strip("-")[:_NAME_CHARS].strip("-") or "voice"
 
 
-def _share_of(shares: Mapping[str, float], at: float) -> str:
-    """The name that stands at `at`, 0 to 1, when all stand beside each other, as wide as their shares."""
-    left = at * sum(shares.values())
-    for name, share in shares.items():
-        left -= share
-        if left < 0:
-            return name
-    return name
+def turns(shares: Mapping[str, float]) -> Iterator[str]:
+    """Names without end; among any so many in a row each has its share, give or take less than two."""
+    whole = sum(shares.values())
+    taken = dict.fromkeys(shares, 0)
+    for count in itertools.count(1):
+        # whoever is furthest below its share; of equals, the first
+        name = max(shares, key=lambda name: count * shares[name] / whole - taken[name])
+        taken[name] += 1
+        yield name
 
 
 def _digest(*parts: object) -> int:

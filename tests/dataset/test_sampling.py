@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from made_sets import some_texts, some_voices
 from pipeline.dataset.hours import Limits
 from pipeline.dataset.inputs import Text, Voice
 from pipeline.dataset.plan import DatasetPlan, Style
-from pipeline.dataset.sampling import Sampler
+from pipeline.dataset.sampling import Sampler, turns
 from pipeline.engine.frame_budget import estimate_duration_s
 
 PLAN = DatasetPlan(hours=1.0, styles={"calm": Style(0.7), "busy": Style(0.3, scene="A market.")}, seed=3)
@@ -80,10 +81,38 @@ def test_the_seed_and_nothing_else_changes_the_draw() -> None:
     assert shuffled.draw(Limits(90.0)) == sampler().draw(Limits(90.0))
 
 
-def test_styles_come_by_their_shares() -> None:
-    found = Sampler(PLAN, some_texts(1500), some_voices("Anna")).draw(Limits())
-    share = sum(draw.style == "calm" for draw in found) / len(found)
-    assert share == pytest.approx(0.7, abs=0.05)  # four standard deviations of 1500 draws
+def test_styles_take_turns_by_their_shares() -> None:
+    # four fifths and one: after 1, 2, 3 rows calm is 0.8, 0.6, 0.4 below its share, busy 0.2, 0.4, 0.6
+    assert "".join(islice(turns({"c": 0.8, "b": 0.2}), 10)) == "ccbccccbcc"
+    assert "".join(islice(turns({"a": 1, "b": 1, "c": 2}), 8)) == "cabccabc"
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=5), st.integers(0, 200), st.integers(1, 100))
+def test_any_rows_in_a_row_have_their_shares(weights: list[int], first: int, count: int) -> None:
+    shares = {f"style {i}": float(weight) for i, weight in enumerate(weights)}
+    said = Counter(islice(turns(shares), first, first + count))
+    for name, share in shares.items():
+        assert abs(said[name] - count * share / sum(weights)) < 2
+
+
+@pytest.mark.parametrize("rows", [1, 2, 30])
+def test_few_rows_of_many_voices_have_the_shares_of_the_styles(rows: int) -> None:
+    """Each voice begins at another turn: else all of their first rows were of one style."""
+    made = Sampler(PLAN, TEXTS, some_voices(*(f"voice {i}" for i in range(10))))
+    each = [
+        [draw for draw in made.draw(Limits()) if draw.voice.speaker == speaker] for speaker in made.speakers
+    ]
+    assert sum(draw.style == "calm" for own in each for draw in own[:rows]) == 7 * rows
+
+
+def test_a_set_with_styles_of_an_older_version_goes_on() -> None:
+    """What is taken is counted, whatever its styles are: the rows that follow are those of a new set."""
+    taken = {"Anna": 3, "Ben": 5}
+    whole = sampler().draw(Limits())
+    left = {speaker: [d for d in whole if d.voice.speaker == speaker] for speaker in ("Anna", "Ben")}
+    more = sampler().draw(Limits(), taken)
+    for speaker, count in taken.items():
+        assert [draw for draw in more if draw.voice.speaker == speaker] == left[speaker][count:]
 
 
 def test_voices_speak_their_languages_alone() -> None:
