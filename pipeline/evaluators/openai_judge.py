@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import time
 from types import TracebackType
 from typing import Any
@@ -26,7 +28,8 @@ class OpenAIJudge:
 
     A refused or broken request is tried again up to `tries` times, after 1, 2, 4 ... seconds or what
     `Retry-After` says. Clips are WAV by default; the endpoint must take `audio_format`. Close it, or use it
-    in a `with` block.
+    in a `with` block. Its id ends in a hash of the endpoint's whole address, the instructions and the format:
+    verdicts of one judge are not taken for another's.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class OpenAIJudge:
         tries: int = 4,
         first_wait_s: float = 1.0,
     ) -> None:
-        self.id = f"{model}@{httpx.URL(base_url).host}/temperature=0"
+        self.id = _id_of(model, base_url, instructions, audio_format)
         self._model, self._format, self._instructions = model, audio_format, instructions
         self._tries, self._first_wait_s = tries, first_wait_s
         self._client = httpx.Client(
@@ -100,6 +103,14 @@ class OpenAIJudge:
             data = base64.b64encode(clip).decode()
             parts.append({"type": "input_audio", "input_audio": {"data": data, "format": self._format}})
         return [{"role": "system", "content": self._instructions}, {"role": "user", "content": parts}]
+
+
+def _id_of(model: str, base_url: str, instructions: str, audio_format: str) -> str:
+    url = httpx.URL(base_url.rstrip("/"))
+    # neither user nor query: an id names no key
+    address = f"{url.scheme}://{url.netloc.decode()}{url.path}"
+    asked = hashlib.sha256(json.dumps([address, instructions, audio_format]).encode()).hexdigest()
+    return f"{model}@{url.host}/temperature=0/{asked[:8]}"
 
 
 def _told(response: httpx.Response, otherwise: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -61,7 +62,8 @@ def test_what_is_sent_and_what_comes_back(server):
         made = judge_pair(pair, judge)
     assert heard_first("a") == "baseline"
     assert (made.outcome, made.winner, made.swap_winner) == ("baseline",) * 3
-    assert made.judge == "ear-1@127.0.0.1/temperature=0"
+    assert made.judge == judge.id
+    assert re.fullmatch(r"ear-1@127\.0\.0\.1/temperature=0/[0-9a-f]{8}", judge.id)
     path, headers, body = server.asked[0]
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == f"Bearer {KEY}"
@@ -74,6 +76,29 @@ def test_what_is_sent_and_what_comes_back(server):
     assert [base64.b64decode(clip["data"]) for clip in clips[1]] == [b"new", b"old"]
     assert {clip["format"] for clip in clips[0]} == {"wav"}
     assert "Hello." in body["messages"][1]["content"][0]["text"]
+
+
+def test_who_is_asked_otherwise_is_another_judge():
+    url = "https://ears.example/v1"
+    others = [
+        {"base_url": "http://ears.example/v1"},
+        {"base_url": "https://ears.example:8443/v1"},
+        {"base_url": "https://ears.example/v2"},
+        {"instructions": "Which is louder?"},
+        {"audio_format": "mp3"},
+    ]
+    ids = [OpenAIJudge(**{"model": "ear-1", "base_url": url} | other).id for other in [{}, *others]]
+    assert len(set(ids)) == len(ids)
+    assert {name.rpartition("/")[0] for name in ids} == {"ear-1@ears.example/temperature=0"}
+    # one endpoint, written in other ways; keys are no part of it
+    for same in (f"{url}/", "https://ears.example:443/v1", f"https://me:{KEY}@ears.example/v1"):
+        assert OpenAIJudge("ear-1", same, KEY).id == ids[0]
+
+
+def test_an_id_does_not_change_from_one_version_to_the_next():
+    """By hand: printf '["http://h:8000/v1", "Listen.", "wav"]' | sha256sum"""
+    judge = OpenAIJudge("ear-1", "http://h:8000/v1", instructions="Listen.")
+    assert judge.id == "ear-1@h/temperature=0/3b23fc9a"
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -167,7 +167,7 @@ def test_over_http(runs, tmp_path, endpoint, monkeypatch, capsys):
     assert len(clips[0]) == (min(lengths) if first == 0.1 else max(lengths))
     kept = "".join(file.read_text() for file in out.rglob("*.json"))
     assert "not-a-real-key" not in text + kept
-    assert '"judge": "ear-2@127.0.0.1/temperature=0"' in kept
+    assert '"judge": "ear-2@127.0.0.1/temperature=0/' in kept
 
     # again: only what could not be read is asked
     asked.clear()
