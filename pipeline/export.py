@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,10 +12,12 @@ from pipeline.commit import read_ahead
 from pipeline.destination import open_destination
 from pipeline.errors import ConfigError
 from pipeline.records import Row
-from pipeline.results import audio_file_name, csv_cell, has_audio, iter_results
+from pipeline.results import audio_file_name, has_audio, iter_results
 from pipeline.storage import ObjectMissing, Store
 
-LISTING = "metadata.csv"
+LISTING = "metadata.jsonl"
+# what `datasets` reads too; it refuses a folder that has two of them
+_OTHER_LISTINGS = ("metadata.csv", "metadata.parquet")
 _LISTED = ("utterance_id", "target_text", "wer", "similarity")
 _NAMED = 3
 
@@ -30,14 +32,15 @@ class ExportReport:
 
 
 def export_audio(uri: str, destination_uri: str, *, overwrite: bool = False) -> ExportReport:
-    """Writes `<utterance_id>.flac` for every row that has audio, and `metadata.csv` with its scores.
+    """Writes `<utterance_id>.flac` for every row that has audio, and `metadata.jsonl` with text and scores.
 
-    The folder is one that `datasets.load_dataset("audiofolder")` reads. Doing it again writes what is
-    missing. A file whose content would be lost is in the way: unless `overwrite`, ConfigError is raised
-    for it before anything is written.
+    The folder is one that `datasets.load_dataset("audiofolder")` reads, and no CSV: there ids would become
+    numbers, and texts would need a guard against spreadsheets. Doing it again writes what is missing. A file
+    whose content would be lost is in the way: unless `overwrite`, ConfigError is raised for it before
+    anything is written.
     """
     destination = open_destination(destination_uri)
-    listing: list[tuple[str, ...]] = [("file_name", *_LISTED)]
+    listing: list[bytes] = []
     skipped = 0
     found: dict[str, Literal["absent", "same", "other"]] = {}
     for rows, without_audio in _shards(uri):
@@ -46,10 +49,11 @@ def export_audio(uri: str, destination_uri: str, *, overwrite: bool = False) -> 
         states = read_ahead(lambda file: _state(destination, *file), files.items())
         found.update(zip(files, states, strict=True))
         listing += [
-            (name, *(csv_cell(row[column]) for column in _LISTED))
+            json_line({"file_name": name} | {column: row[column] for column in _LISTED}).encode()
             for name, row in zip(files, rows, strict=True)
         ]
-    in_the_way = [LISTING] if _would_lose(destination, listing) else []
+    others = [name for name in _OTHER_LISTINGS if destination.exists(name)]
+    in_the_way = [*([LISTING] if _would_lose(destination, listing) else []), *others]
     in_the_way += [name for name, state in found.items() if state == "other"]
     if in_the_way and not overwrite:
         raise ConfigError(
@@ -61,7 +65,9 @@ def export_audio(uri: str, destination_uri: str, *, overwrite: bool = False) -> 
             # a run that goes on meanwhile may have more rows by now
             if found.get(name := audio_file_name(row["utterance_id"]), "same") != "same":
                 destination.put(name, row["audio"]["bytes"])
-    destination.put(LISTING, _csv(listing))
+    for name in others:
+        destination.delete(name)
+    destination.put(LISTING, b"".join(line + b"\n" for line in listing))
     unchanged = sum(state == "same" for state in found.values())
     return ExportReport(len(found), unchanged, skipped)
 
@@ -81,21 +87,21 @@ def _state(destination: Store, name: str, data: bytes) -> Literal["absent", "sam
         return "absent"
 
 
-def _would_lose(destination: Store, listing: Sequence[tuple[str, ...]]) -> bool:
+def _would_lose(destination: Store, listing: Sequence[bytes]) -> bool:
     """Whether a listing is there that says anything `listing` does not; that of a part of this run is not."""
     try:
-        text = destination.get(LISTING).decode()
-        return not {tuple(line) for line in csv.reader(io.StringIO(text), strict=True)} <= set(listing)
+        return not set(destination.get(LISTING).splitlines()) <= set(listing)
     except ObjectMissing:
         return False
-    except (UnicodeDecodeError, csv.Error):
-        return True
 
 
-def _csv(lines: Sequence[tuple[str, ...]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(lines)
-    return text.getvalue().encode()
+def json_line(record: Row) -> str:
+    """The record as one line of JSON; numbers that JSON does not have are null."""
+    plain = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in record.items()
+    }
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False)
 
 
 def _named(names: Sequence[str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection
@@ -11,7 +9,6 @@ from typing import ClassVar
 
 from pipeline.dataset.card import Card
 from pipeline.dataset.selection import Utterance
-from pipeline.records import Row
 from pipeline.storage import Store
 
 SPLIT = r"[A-Za-z][A-Za-z0-9_]*"
@@ -42,12 +39,3 @@ class Exporter(ABC):
     def head(self, card: Card, splits: Collection[str]) -> str:
         """What stands before the card."""
         return ""
-
-
-def json_line(record: Row) -> str:
-    """The record as one line of JSON; numbers that JSON does not have are null."""
-    plain = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in record.items()
-    }
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False)

@@ -6,9 +6,10 @@ import gzip
 import io
 from dataclasses import dataclass, field
 
-from pipeline.dataset.exporters.base import SPLIT, Exporter, json_line
+from pipeline.dataset.exporters.base import SPLIT, Exporter
 from pipeline.dataset.exporters.shards import SHARD_BYTES, TarShards
 from pipeline.dataset.selection import Utterance
+from pipeline.export import json_line
 from pipeline.records import Row
 from pipeline.storage import Store
 

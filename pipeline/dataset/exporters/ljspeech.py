@@ -12,9 +12,10 @@ import io
 
 import soundfile
 
-from pipeline.dataset.exporters.base import SPLIT, Exporter, json_line
+from pipeline.dataset.exporters.base import SPLIT, Exporter
 from pipeline.dataset.sampling import speaker_name
 from pipeline.dataset.selection import Utterance
+from pipeline.export import json_line
 from pipeline.storage import Store
 
 _PROVENANCE_BYTES = 16 * 2**20

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.dataset.exporters.base import SPLIT, Exporter, json_line
+from pipeline.dataset.exporters.base import SPLIT, Exporter
 from pipeline.dataset.exporters.shards import SHARD_BYTES, TarShards
 from pipeline.dataset.selection import Utterance
+from pipeline.export import json_line
 from pipeline.storage import Store
 
 
