@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 
 from pipeline.audio import Waveform, decode_audio, resample
 from pipeline.codecs import load_codec
+from pipeline.command_options import job_parser
 from pipeline.commit import parquet_bytes
 from pipeline.engine.checkpoint import load_checkpoint
 from pipeline.manifest import read_manifest
@@ -33,7 +33,15 @@ FRAMES = 50
 PAIRS = 5
 
 
-def main(spec: str, revision: str | None) -> None:
+def main() -> None:
+    parser = job_parser("benchmark", __doc__)
+    parser.add_argument(
+        "checkpoint", nargs="?", default="standin", help="mini, standin, a folder or a hub id"
+    )
+    parser.add_argument("revision", nargs="?", help="commit of a hub id")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    spec, revision = options.checkpoint, options.revision
     device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoint = load_checkpoint(spec, revision, device)
     codec = load_codec(spec, revision, device)
@@ -99,5 +107,4 @@ def report(case: str, unit: str, ways: dict[str, Callable[[], float]], of: str, 
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(sys.argv[1] if len(sys.argv) > 1 else "standin", sys.argv[2] if len(sys.argv) > 2 else None)
+    main()

@@ -8,7 +8,6 @@ Rows have forced lengths. Absolute numbers belong to the machine; quote `ratio`,
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import random
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.command_options import job_parser
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import Checkpoint, load_checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
@@ -44,14 +44,12 @@ VOICE_FRAMES = 100
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("checkpoint", nargs="?", default="small")
-    parser.add_argument("--slots", type=int, default=8)
-    parser.add_argument("--rows", type=int, default=48)
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = job_parser("benchmark_engine", __doc__)
+    parser.add_argument("checkpoint", nargs="?", default="small", help="small, medium, full, or a checkpoint")
+    parser.add_argument("--slots", type=int, default=8, help="rows spoken at once")
+    parser.add_argument("--rows", type=int, default=48, help="rows to speak")
+    parser.add_argument("--pairs", type=int, default=3, help="turns that each way takes")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     checkpoint = open_checkpoint(options.checkpoint)

@@ -8,7 +8,6 @@ case; the first names the machine. `--size small --slots 8 --rows 32` rehearses 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import threading
 import time
@@ -26,6 +25,7 @@ import torch
 from jobs.benchmark_engine import FRAME_RATE, device_name, open_checkpoint, report, without_eos, workload
 from pipeline.codecs.base import Codec, CodecInfo, TorchCodec
 from pipeline.codecs.dac_codec import new_dac
+from pipeline.command_options import job_parser
 from pipeline.engine.attention import FlashAttention, MaskedAttention, choose_attention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import Checkpoint
@@ -45,14 +45,12 @@ CONTEXTS = (300, 475, 900)  # positions that a step looks back on
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--size", default="full")
-    parser.add_argument("--slots", type=int, default=256)
-    parser.add_argument("--rows", type=int, default=1024)
+    parser = job_parser("benchmark_gpu", __doc__)
+    parser.add_argument("--size", default="full", help="small, medium or full")
+    parser.add_argument("--slots", type=int, default=256, help="rows spoken at once")
+    parser.add_argument("--rows", type=int, default=1024, help="rows to speak")
     parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS)
+        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}"
     )
     options = parser.parse_args()
     parts = frozenset(options.parts)

@@ -9,13 +9,13 @@ CPU cores it takes a day, on a large GPU less than an hour but for the corpus, w
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.command_options import job_parser
 from pipeline.errors import ConfigError
 
 CODEBOOKS = 6
@@ -85,12 +85,12 @@ def steps(work: Path, out: Path, device: str, effort: Effort) -> dict[str, list[
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.build_mini")
-    parser.add_argument("work", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--from", dest="first", help="leave out the steps before this one")
-    parser.add_argument("--rehearse", action="store_true", help="next to nothing of everything")
+    parser = job_parser("build_mini", __doc__)
+    parser.add_argument("work", type=Path, help="folder for everything in between")
+    parser.add_argument("out", type=Path, help="folder of the released checkpoint")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--from", dest="first", metavar="STEP", help="start at this step")
+    parser.add_argument("--rehearse", action="store_true", help="run every step on next to nothing")
     given = parser.parse_args()
     commands = steps(given.work, given.out, given.device, REHEARSAL if given.rehearse else FULL)
     if given.first is not None and given.first not in commands:

@@ -11,7 +11,6 @@ command goes on after an interruption, and asks again only for answers that coul
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.system_clips import Clips, FolderClips, RunClips, as_wav, open_clips
+from pipeline.command_options import job_parser
 from pipeline.errors import ConfigError
 from pipeline.evaluators.openai_judge import OpenAIJudge
 from pipeline.metrics.pairwise import (
@@ -193,14 +193,16 @@ def judge_named(name: str) -> OpenAIJudge | RankingJudge:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.compare_systems")
-    parser.add_argument("candidate")
-    parser.add_argument("baseline")
-    parser.add_argument("out")
-    parser.add_argument("--judge", default="openai")
-    parser.add_argument("--one-order", action="store_true", help="do not ask again with the clips swapped")
-    parser.add_argument("--limit", type=int, help="only the first items")
-    parser.add_argument("--at-once", type=int, default=4, help="pairs that are judged at a time")
+    parser = job_parser("compare_systems", __doc__)
+    parser.add_argument("candidate", help="a finished run")
+    parser.add_argument("baseline", help="a finished run of the same ids, or a folder of clips")
+    parser.add_argument("out", help="folder for verdicts and the account")
+    parser.add_argument("--judge", default="openai", help="openai, or demo:longer")
+    parser.add_argument(
+        "--one-order", action="store_true", help="judge each pair once instead of in both orders"
+    )
+    parser.add_argument("--limit", type=int, help="judge only this many items")
+    parser.add_argument("--at-once", type=int, default=4, help="pairs judged at the same time")
     given = parser.parse_args()
     for name in ("limit", "at_once"):
         if (value := getattr(given, name)) is not None and value < 1:

@@ -1,5 +1,7 @@
 """`make demo`: the main job on `manifests/demo.csv`, which has one row that is broken on purpose.
 
+    python -m jobs.demo [section.key=value ...]
+
 Exits 0 if every row did what it should: the broken one failed, all others were spoken.
 """
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from jobs.clone_voices import clone_voices
 from pipeline.cli import reported
+from pipeline.command_options import job_parser
 from pipeline.config import load_config
 from pipeline.results import LIGHT_COLUMNS, read_results
 from pipeline.views import print_summary, results_table
@@ -21,8 +24,13 @@ BROKEN = "broken-on-purpose"
 
 
 def main() -> int:
+    parser = job_parser("demo", __doc__)
+    parser.add_argument(
+        "settings", nargs="*", metavar="section.key=value", help="settings over the demo's own"
+    )
+    given = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120)
-    config = load_config(None, ["output.audio_files=true", "output.shard_rows=4", *sys.argv[1:]])
+    config = load_config(None, ["output.audio_files=true", "output.shard_rows=4", *given.settings])
     summary = clone_voices(MANIFEST, OUT, config, console)
     rows = read_results(OUT, LIGHT_COLUMNS).to_pylist()
     console.print(results_table(rows))

@@ -1,6 +1,6 @@
 """Dubbing: subtitles and a voice per speaker to one track on the original's timeline.
 
-    python -m jobs.dubbing SUBTITLES OUT --voices VOICES.toml (--original FILE | --length SECONDS) [...]
+    python -m jobs.dubbing SUBTITLES --out OUT --voices VOICES.toml (--original FILE | --length SECONDS) [...]
 
 The same as `voicemill dub`, which says what it takes with --help.
 """

@@ -21,6 +21,7 @@ import torch
 
 from pipeline.audio import encode_flac
 from pipeline.codecs import load_codec
+from pipeline.command_options import job_parser
 from pipeline.engine.base import over
 from pipeline.engine.checkpoint import Checkpoint, load_checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
@@ -99,22 +100,30 @@ def keep(spoken: list[SpokenRow], heard: list[HeardRow], folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.evaluate_mini")
-    parser.add_argument("checkpoint")
-    parser.add_argument("samples", type=Path)
-    parser.add_argument("--codec", help="if CHECKPOINT has none in codec/")
-    parser.add_argument("--rows", type=int, default=8)
-    parser.add_argument("--ablation", nargs="+", choices=ABLATIONS, default=["none"])
-    parser.add_argument("--best-of", type=int, default=1, help="takes of each row, the best by CER")
-    parser.add_argument("--voices", type=int, default=8, help="of which the right one is to be identified")
-    parser.add_argument("--temperature", type=float, help="by default what the checkpoint recommends")
-    parser.add_argument("--top-p", type=float)
-    parser.add_argument("--top-k", type=int)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--slots", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--keep", type=Path, help="write the clips and what was heard to this folder")
+    parser = job_parser("evaluate_mini", __doc__)
+    parser.add_argument("checkpoint", help="a checkpoint, or the folder of a training run")
+    parser.add_argument("samples", type=Path, help="a manifest, or a folder of sample shards")
+    parser.add_argument("--codec", help="the codec's folder, if CHECKPOINT has none")
+    parser.add_argument("--rows", type=int, default=8, help="rows to speak")
+    parser.add_argument(
+        "--ablation", nargs="+", choices=ABLATIONS, default=["none"], help="what to leave out of the model"
+    )
+    parser.add_argument(
+        "--best-of", type=int, default=1, help="takes per row; the one with the lowest CER counts"
+    )
+    parser.add_argument("--voices", type=int, default=8, help="voices to identify the right one among")
+    parser.add_argument(
+        "--temperature", type=float, help="unless given, here and below: what the checkpoint recommends"
+    )
+    parser.add_argument("--top-p", type=float, help="as above")
+    parser.add_argument("--top-k", type=int, help="as above")
+    parser.add_argument("--seed", type=int, default=1, help="of rows and sampling")
+    parser.add_argument("--slots", type=int, default=8, help="rows spoken at once")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
+    )
+    parser.add_argument("--keep", type=Path, help="also write clips and transcripts to this folder")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     for ablation in given.ablation:

@@ -8,7 +8,6 @@ The model itself is measured by `python -m jobs.evaluate_mini MODEL MANIFEST --r
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import torch
 
 from pipeline.audio import Waveform, encode_flac, resample
 from pipeline.codecs import load_codec
+from pipeline.command_options import job_parser
 from pipeline.errors import CheckpointError
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
 from pipeline.training.corpus import CorpusPlan
@@ -62,11 +62,11 @@ def _spoken(row: HeldOutRow, clip: Waveform) -> SpokenRow:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.held_out_set")
-    parser.add_argument("sentences", type=Path)
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("--codec", help="a codec's folder: measure instead of writing")
-    parser.add_argument("--rows", type=int)
+    parser = job_parser("held_out_set", __doc__)
+    parser.add_argument("sentences", type=Path, help="text file, one sentence per line")
+    parser.add_argument("manifest", type=Path, help="manifest to write (CSV)")
+    parser.add_argument("--codec", help="measure this codec's folder instead of writing the manifest")
+    parser.add_argument("--rows", type=int, help="use only this many sentences")
     given = parser.parse_args()
     torch.set_num_threads(1)
     sentences = given.sentences.read_text("utf-8").splitlines()[: given.rows]

@@ -8,7 +8,6 @@ Needs the Debian packages of jobs.synthesize_corpus, and scowl, whose lists say 
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from pipeline.command_options import job_parser
 from pipeline.errors import ConfigError
 from pipeline.training.letter_to_sound import Phones, learn_rules
 from pipeline.training.spelling import write_rules
@@ -71,9 +71,9 @@ def _phrases(words: Sequence[str]) -> Iterator[Phones]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.learn_spelling")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--rules", type=int, default=MAX_RULES)
+    parser = job_parser("learn_spelling", __doc__)
+    parser.add_argument("out", type=Path, help="file to write the rules to")
+    parser.add_argument("--rules", type=int, default=MAX_RULES, help="rules to keep, at most")
     given = parser.parse_args()
     counts = Counter(
         word for text in found_sentences() for word in re.findall(r"[a-z]+(?:'[a-z]+)*", text.lower())

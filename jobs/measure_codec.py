@@ -8,7 +8,6 @@ frame codec's folder; the sentences come from other packages than the corpus' (j
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 
 from pipeline.codecs.frame_codec import load_frame_network
+from pipeline.command_options import job_parser
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
 from pipeline.training.codec_evaluation import held_out_clips, listen
 from pipeline.training.corpus import CorpusPlan
@@ -24,12 +24,12 @@ from pipeline.training.texts import held_out_sentences
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.measure_codec")
-    parser.add_argument("codec", type=Path)
-    parser.add_argument("--clips", type=int, default=40)
-    parser.add_argument("--codebooks", help="comma-separated; all of them by default")
-    parser.add_argument("--seed", type=int, default=7, help="of the choice of sentences")
-    parser.add_argument("--threads", type=int, default=1)
+    parser = job_parser("measure_codec", __doc__)
+    parser.add_argument("codec", type=Path, help="folder of an exported frame codec")
+    parser.add_argument("--clips", type=int, default=40, help="held-out clips to measure on")
+    parser.add_argument("--codebooks", help="comma-separated numbers of codebooks; all of them unless given")
+    parser.add_argument("--seed", type=int, default=7, help="chooses the sentences")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     network = load_frame_network(given.codec, str(given.codec))

@@ -9,7 +9,6 @@ it stopped and follows a corpus that grows. CODEC is a folder; its number of cod
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import ray
 from rich.console import Console
 
 from pipeline.codecs import codec_info, load_codec
+from pipeline.command_options import job_parser
 from pipeline.commit import parquet_bytes
 from pipeline.config import ResourceConfig
 from pipeline.engine.chat_prompt import PromptFormat
@@ -91,12 +91,14 @@ def _packed(keys: list[str], arguments: tuple[Any, ...]) -> Iterator[dict[str, A
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.pack_corpus")
-    parser.add_argument("corpus")
-    parser.add_argument("codec")
-    parser.add_argument("out")
-    parser.add_argument("--targets", type=int, default=10, help="of each reference")
-    parser.add_argument("--valid-rows", type=int, default=VALID_ROWS, help="of each held-out speaker's shard")
+    parser = job_parser("pack_corpus", __doc__)
+    parser.add_argument("corpus", help="folder written by jobs.synthesize_corpus")
+    parser.add_argument("codec", help="the codec's folder")
+    parser.add_argument("out", help="folder for train/ and valid/")
+    parser.add_argument("--targets", type=int, default=10, help="targets per reference")
+    parser.add_argument(
+        "--valid-rows", type=int, default=VALID_ROWS, help="rows per shard of a held-out speaker"
+    )
     given = parser.parse_args()
     pack_corpus(
         given.corpus, given.codec, given.out, Console(), targets=given.targets, valid_rows=given.valid_rows

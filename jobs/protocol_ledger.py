@@ -8,7 +8,6 @@ run's are marked: their line is what their text rules would do, not their number
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.command_options import job_parser
 from pipeline.destination import file_destination
 from pipeline.engine.dialogue import spoken_text
 from pipeline.errors import ConfigError, printable
@@ -73,10 +73,12 @@ def percent(value: float | None) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.protocol_ledger")
-    parser.add_argument("run")
-    parser.add_argument("--protocol", default="seed-tts-eval", help="the first line, e.g. f5 or cv3/fr")
-    parser.add_argument("--language", default="en")
+    parser = job_parser("protocol_ledger", __doc__)
+    parser.add_argument("run", help="a finished run")
+    parser.add_argument(
+        "--protocol", default="seed-tts-eval", help="protocol of the first line, such as f5 or cv3/fr"
+    )
+    parser.add_argument("--language", default="en", help="language of the protocols")
     parser.add_argument("--json", help="also write the lines to this file")
     given = parser.parse_args()
     protocol = protocol_named(given.protocol, given.language)

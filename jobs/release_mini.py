@@ -9,7 +9,6 @@ was measured: `evaluations` (the lines of jobs.evaluate_mini) and facts by name.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.command_options import job_parser
 from pipeline.engine.embedded import MINI_NAME, NOTES
 from pipeline.training.checkpoints import last_checkpoint
 from pipeline.training.model_export import export_run
@@ -27,16 +27,20 @@ _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torc
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.release_mini")
-    parser.add_argument("model", type=Path)
-    parser.add_argument("codec", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--figures", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, required=True)
-    parser.add_argument("--dtype", choices=sorted(_DTYPES), default="float16")
-    parser.add_argument("--codec-dtype", choices=sorted(_DTYPES), default="float32")
-    parser.add_argument("--temperature", type=float, default=0.25, help="of a job that sets none")
-    parser.add_argument("--note", default=NOTES[MINI_NAME])
+    parser = job_parser("release_mini", __doc__)
+    parser.add_argument("model", type=Path, help="an export, or the folder of a training run")
+    parser.add_argument("codec", type=Path, help="folder of the exported codec")
+    parser.add_argument("out", type=Path, help="folder to write the checkpoint to")
+    parser.add_argument("--figures", type=Path, required=True, help="JSON file: what was measured")
+    parser.add_argument("--recipe", type=Path, required=True, help="JSON file: how it was made")
+    parser.add_argument("--dtype", choices=sorted(_DTYPES), default="float16", help="of the model's weights")
+    parser.add_argument(
+        "--codec-dtype", choices=sorted(_DTYPES), default="float32", help="of the codec's weights"
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=0.25, help="sampling temperature the checkpoint recommends"
+    )
+    parser.add_argument("--note", default=NOTES[MINI_NAME], help="what runs say about the model")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as exported:
         model = given.model

@@ -1,6 +1,6 @@
 """Listen to audio that exists already: WER, CER and similarity for anybody's files, or a run of ours.
 
-    python -m jobs.score_audio SOURCE OUT [--protocol f5/en] [section.key=value ...]
+    python -m jobs.score_audio SOURCE OUT [--config JOB.toml] [--protocol f5/en] [section.key=value ...]
 
 With --protocol the transcripts are also scored under it, as in jobs.seed_tts_eval; of a `meta.lst` whose
 last column is a recording, that is what the transcriber makes of real speech.
@@ -8,15 +8,16 @@ last column is a recording, that is what the transcriber makes of real speech.
 
 from __future__ import annotations
 
-import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from jobs.protocol_account import account_for
 from pipeline import beforehand
-from pipeline.config import RunConfig, load_config
+from pipeline.command_options import job_parser, settings_of
+from pipeline.config import RunConfig
 from pipeline.metrics.protocols import protocol_named
 from pipeline.views import say
 
@@ -46,18 +47,21 @@ def score_audio(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.score_audio")
+    parser = job_parser("score_audio", __doc__)
     parser.add_argument("source", help="a manifest with an `audio` column, or a finished run")
-    parser.add_argument("out", help="folder of the run")
-    parser.add_argument("settings", nargs="*", metavar="section.key=value")
-    parser.add_argument("--protocol", help="a scoring protocol with its language, e.g. seed-tts-eval/en")
+    parser.add_argument("out", help="run folder: a path or URI; reuse the same folder to resume")
+    parser.add_argument(
+        "settings", nargs="*", metavar="section.key=value", help="settings over the job file's"
+    )
+    parser.add_argument("--config", type=Path, metavar="JOB.toml", help="job file; see `voicemill settings`")
+    parser.add_argument("--protocol", help="also score under this protocol, such as seed-tts-eval/en")
     given = parser.parse_intermixed_args()
-    config, console = load_config(None, given.settings), Console()
+    config, console = settings_of(given.config, given.settings), Console()
     protocol = None if given.protocol is None else protocol_named(given.protocol, config.check.language)
     summary = score_audio(given.source, given.out, config, console)
     if protocol is not None:
         account_for(given.out, protocol, console)
-    return 1 if summary["failed"] else 0
+    return 1 if summary["failed"] or summary["rejected"] else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ OUT/protocols/<protocol>.json.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from rich.console import Console
 
 from jobs.protocol_account import account_for
 from pipeline import beforehand
-from pipeline.config import RunConfig, load_config
+from pipeline.command_options import job_parser, settings_of
+from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.metrics.protocols import Protocol, protocol_named
 from pipeline.records import Row
@@ -79,28 +79,30 @@ def refuse_deaf(config: RunConfig, protocol: Protocol) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.seed_tts_eval")
-    parser.add_argument("meta_lst", help="utt|prompt_text|prompt_wav|infer_text")
-    parser.add_argument("out", help="folder of the run")
-    parser.add_argument("settings", nargs="*", metavar="section.key=value")
-    parser.add_argument("--config", type=Path, help="job file (TOML)")
-    parser.add_argument("--protocol", default="seed-tts-eval", help="a family, or with its language: f5/en")
-    parser.add_argument("--language", choices=("en", "zh"), default="en")
-    parser.add_argument("--limit", type=int, help="only the first rows")
-    parser.add_argument("--compare", metavar="RUN", help="a finished run of the same ids")
-    parser.add_argument("--ledger", action="store_true", help="show what each difference of protocols costs")
+    parser = job_parser("seed_tts_eval", __doc__)
+    parser.add_argument("meta_lst", help="lines of utt|prompt_text|prompt_wav|infer_text")
+    parser.add_argument("out", help="run folder: a path or URI; reuse the same folder to resume")
+    parser.add_argument(
+        "settings", nargs="*", metavar="section.key=value", help="settings over the job file's"
+    )
+    parser.add_argument("--config", type=Path, metavar="JOB.toml", help="job file; see `voicemill settings`")
+    parser.add_argument(
+        "--protocol", default="seed-tts-eval", help="a family of protocols, or one with its language: f5/en"
+    )
+    parser.add_argument("--language", choices=("en", "zh"), default="en", help="unless --protocol names it")
+    parser.add_argument("--limit", type=int, help="speak only this many rows")
+    parser.add_argument("--compare", metavar="RUN", help="also compare with a finished run of the same ids")
+    parser.add_argument(
+        "--ledger", action="store_true", help="also show what each difference between protocols costs"
+    )
     given = parser.parse_intermixed_args()
     if given.limit is not None and given.limit < 1:
         raise ConfigError(f"--limit {given.limit}: name at least one row")
-    try:
-        toml = given.config.read_bytes() if given.config else None
-    except OSError as error:
-        raise ConfigError(f"--config {given.config}: {error.strerror}") from error
     protocol = protocol_named(given.protocol, given.language)
     account = seed_tts_eval(
         given.meta_lst,
         given.out,
-        load_config(toml, [*given.settings, f"check.language={protocol.language}"]),
+        settings_of(given.config, [*given.settings, f"check.language={protocol.language}"]),
         protocol,
         Console(),
         limit=given.limit,

@@ -8,13 +8,13 @@ that OUT has are skipped: a run that was cut off goes on, and a larger --rounds 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
 
 import ray
 from rich.console import Console
 
+from pipeline.command_options import job_parser
 from pipeline.commit import parquet_bytes
 from pipeline.config import ResourceConfig
 from pipeline.flow import start_ray, stop_ray
@@ -54,14 +54,18 @@ def _write_shard(row: dict[str, Any], out: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.synthesize_corpus")
+    parser = job_parser("synthesize_corpus", __doc__)
     default = CorpusPlan()
-    parser.add_argument("out")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--speakers", type=int, default=default.speakers)
-    parser.add_argument("--held-out", type=int, default=default.held_out_speakers)
-    parser.add_argument("--rounds", type=int, default=default.rounds)
-    parser.add_argument("--per-shard", type=int, default=default.utterances_per_shard)
+    parser.add_argument("out", help="folder of the corpus: a path or URI")
+    parser.add_argument("--seed", type=int, default=default.seed, help="of speakers and texts")
+    parser.add_argument("--speakers", type=int, default=default.speakers, help="speakers to train on")
+    parser.add_argument(
+        "--held-out", type=int, default=default.held_out_speakers, help="speakers kept for validation"
+    )
+    parser.add_argument("--rounds", type=int, default=default.rounds, help="shards per speaker")
+    parser.add_argument(
+        "--per-shard", type=int, default=default.utterances_per_shard, help="utterances per shard"
+    )
     given = parser.parse_args()
     plan = CorpusPlan(
         seed=given.seed,

@@ -22,6 +22,7 @@ from pipeline.codecs.dac_codec import new_dac, save_dac
 from pipeline.codecs.frame_codec import load_frame_network, save_frame_codec
 from pipeline.codecs.frame_config import FrameCodecConfig
 from pipeline.codecs.frame_network import FrameCodec
+from pipeline.command_options import job_parser
 from pipeline.storage import open_store
 from pipeline.training.clips import Clips, Crops, build_clips, open_clips
 from pipeline.training.codec_training import (
@@ -69,23 +70,27 @@ def clips_of(corpus: str, folder: Path, console: Console) -> Clips:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m jobs.train_codec")
-    parser.add_argument("corpus")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--network", choices=["frame", "dac"], default="frame")
-    parser.add_argument("--codebooks-trained", type=int, default=8)
-    parser.add_argument("--decoder-of", type=Path, help="an exported frame codec")
-    parser.add_argument("--clips", type=Path, help="where the corpus is unpacked; OUT/clips by default")
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--decay-steps", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=14)
-    parser.add_argument("--frames", type=int, default=24, help="of a crop; 25 are a second")
-    parser.add_argument("--learning-rate", type=float, default=6e-4)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = job_parser("train_codec", __doc__)
+    parser.add_argument("corpus", help="folder written by jobs.synthesize_corpus")
+    parser.add_argument("out", type=Path, help="folder of the training state")
+    parser.add_argument("--network", choices=["frame", "dac"], default="frame", help="architecture")
+    parser.add_argument("--codebooks-trained", type=int, default=8, help="codebooks of the network")
+    parser.add_argument("--decoder-of", type=Path, help="train only the decoder of this exported frame codec")
+    parser.add_argument("--clips", type=Path, help="folder to unpack the corpus into; OUT/clips unless given")
+    parser.add_argument("--steps", type=int, default=20_000, help="steps in all")
+    parser.add_argument(
+        "--decay-steps", type=int, default=0, help="how many of them, at the end, lower the learning rate"
+    )
+    parser.add_argument("--batch", type=int, default=14, help="crops per step")
+    parser.add_argument("--frames", type=int, default=24, help="frames per crop, 25 a second")
+    parser.add_argument("--learning-rate", type=float, default=6e-4, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=1, help="of weights and crops")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
+    )
     parser.add_argument("--export", type=Path, help="write the codec to this folder at the end")
-    parser.add_argument("--codebooks", type=int, help="how many of them to export")
+    parser.add_argument("--codebooks", type=int, help="codebooks to export; all of them unless given")
     return parser.parse_args()
 
 

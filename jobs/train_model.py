@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from pipeline.command_options import job_parser
 from pipeline.config import ResourceConfig
 from pipeline.training.model_export import export_trainee
 from pipeline.training.model_training import (
@@ -30,33 +31,45 @@ from pipeline.training.trainer import TrainSettings
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m jobs.train_model")
-    parser.add_argument("samples", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--codebooks", type=int, default=4)
-    parser.add_argument("--init", help="a checkpoint to start from: standin, a folder or a hub id")
-    parser.add_argument("--revision", help="of --init, if it is a hub id")
+    parser = job_parser("train_model", __doc__)
+    parser.add_argument("samples", type=Path, help="folder written by jobs.pack_corpus")
+    parser.add_argument("out", type=Path, help="folder of the training state")
+    parser.add_argument("--codebooks", type=int, default=4, help="of a new model")
+    parser.add_argument("--init", help="checkpoint to start from: mini, standin, a folder or a hub id")
+    parser.add_argument("--revision", help="commit of --init, if that is a hub id")
     parser.add_argument(
-        "--guided", action="store_true", help="go on with --init as from nothing: no fine-tuning"
+        "--guided", action="store_true", help="continue the training of --init instead of fine-tuning it"
     )
     parser.add_argument(
         "--drop-codes",
         type=float,
         default=0.0,
-        help="share of references that are given by their semantic features alone",
+        help="share of references given by their semantic features alone",
     )
-    parser.add_argument("--lora-rank", type=int, default=0, help="train adapters of this rank only")
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--decay-steps", type=int, default=0)
-    parser.add_argument("--warmup-steps", type=int, default=200)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--positions", type=int, default=4000, help="of a batch, on each worker")
-    parser.add_argument("--max-targets", type=int, default=10, help="that share a reference's positions")
-    parser.add_argument("--evaluate-every", type=int, default=250)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=0, help="train with Ray Train on so many processes")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--lora-rank", type=int, default=0, help="train only adapters of this rank; 0: all weights"
+    )
+    parser.add_argument("--steps", type=int, default=100_000, help="steps in all")
+    parser.add_argument(
+        "--decay-steps", type=int, default=0, help="how many of them, at the end, lower the learning rate"
+    )
+    parser.add_argument(
+        "--warmup-steps", type=int, default=200, help="steps of rising learning rate at the start"
+    )
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--positions", type=int, default=4000, help="positions per batch, on each worker")
+    parser.add_argument(
+        "--max-targets", type=int, default=10, help="targets that share one reference in a batch"
+    )
+    parser.add_argument("--evaluate-every", type=int, default=250, help="steps between validations")
+    parser.add_argument("--seed", type=int, default=1, help="of weights and batches")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes to train on with Ray Train; 0: this one"
+    )
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
+    )
     parser.add_argument("--export", type=Path, help="write the checkpoint to this folder at the end")
     return parser.parse_args()
 

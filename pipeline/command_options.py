@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,20 @@ def resources_over(
     if replace(given, resources=recorded.resources) != recorded:
         raise ConfigError(f"{command} keeps the settings of its run; only [resources] may be given")
     return given
+
+
+class _JobHelp(argparse.RawDescriptionHelpFormatter):
+    """A job's docstring as it is written, and behind an option its default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        said = action.help or ""
+        is_told = action.option_strings and action.default not in (None, argparse.SUPPRESS)
+        return f"{said} (default: %(default)s)" if is_told and action.default is not False else said
+
+
+def job_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """Of `python -m jobs.NAME` without typer; `doc` is its module's."""
+    return argparse.ArgumentParser(prog=f"python -m jobs.{name}", description=doc, formatter_class=_JobHelp)
 
 
 def run_alone(command: Callable[..., None]) -> int:
