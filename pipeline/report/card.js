@@ -15,12 +15,12 @@ function scoreOf(row) {
   const before = row.before;
   const add = (name, was, delta, better, shown) => {
     const line = put(fact(name, was), " ");
-    const same = Math.abs(delta) < 0.0005;
+    const same = Number(shown(Math.abs(delta))) === 0; // what reads as nothing
     put(box, put(line, same ? "(the same)" : make("b", better ? "good" : "bad", signed(delta, shown))));
   };
   const rise = (name) => (before && before[name] !== undefined && row[name] !== undefined ? row[name] - before[name] : null);
   const rate = rise("rate"), sim = rise("sim"), truth = rise("simTruth");
-  if (rate !== null) add(`${metric(row)} was`, percent(before.rate), rate, rate < 0, (x) => (100 * x).toFixed(0));
+  if (rate !== null) add(`${metric(row)} was`, percent(before.rate), rate, rate < 0, (x) => (100 * x).toFixed(1));
   if (sim !== null) add("sim. was", before.sim.toFixed(2), sim, sim > 0, (x) => x.toFixed(2));
   if (truth !== null) add("truth was", before.simTruth.toFixed(2), truth, truth > 0, (x) => x.toFixed(2));
   if (before && before.status !== "ok") put(box, make("p", "good", `${before.status} there`));
@@ -89,7 +89,7 @@ function detailsOf(row) {
     const [s, d, i, n] = row.counts;
     add("differences", `${s} substituted, ${d} deleted, ${i} inserted, of ${n} ${row.unit === "char" ? "characters" : "words"}`);
   }
-  add("not scored", row.why);
+  add("note", row.why);
   for (const [key, value] of row.measured || []) add(data.measures[key][0], value, data.measures[key][1]);
   add(row.promptHeard ? "reference, as heard" : "reference says", row.prompt);
   for (const { speaker, prompt, promptHeard, description } of row.voices ?? []) {

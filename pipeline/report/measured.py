@@ -13,7 +13,7 @@ MEASURES = {
     "silence": ("silence", "around the speech: much of it is heard as a pause"),
     "speech": ("speech", "share of the clip in which somebody speaks"),
     "pace": ("pace", "length over what the reference's pace would give: 1 is as fast, more is slower"),
-    "echo": ("echo", "WER against the reference's own text: near 0, the reference was read aloud"),
+    "echo": ("echo", "error rate against the reference's own text: near 0, the reference was read aloud"),
     "drift": ("drift", "lowest similarity of any stretch: far under the whole, the voice wanders"),
     "clipping": ("clipping", "samples at full scale: heard as crackling"),
     "language": ("language heard", "by the transcriber, left to itself"),

@@ -2,17 +2,22 @@
 
 const PAGE = 50;
 const state = { page: 0, shown: rows };
+const fault = (code, stage) => `failed: ${code} in ${stage}`;
+const faultOf = (row) => (row.status === "failed" ? fault(row.code || "unknown", row.stage || "unknown") : "");
+const faults = [...new Set(rows.map(faultOf).filter(Boolean))].sort();
 const STATUS = [
   ["", "all", () => true],
   ["ok", "ok", (row) => row.status === "ok"],
   ["failed", "failed", (row) => row.status === "failed"],
+  ...faults.map((name) => [name, name, (row) => faultOf(row) === name]),
   ["differs", "heard otherwise", (row) => row.rate > 0],
   ["unscored", "ok, no error rate", (row) => row.status === "ok" && row.rate === undefined],
   ["sound", "with sound", (row) => row.audio !== undefined],
 ];
 const last = (value, direction) => (value === undefined ? Infinity : direction * value);
+// as the tiles have it: of rows that are ok in both
 const change = (row, name) => {
-  const before = row.before && row.before[name];
+  const before = row.status === "ok" && row.before?.status === "ok" ? row.before[name] : undefined;
   return before === undefined || row[name] === undefined ? undefined : row[name] - before;
 };
 const SORTS = [
@@ -122,8 +127,8 @@ at("clear").addEventListener("click", () => {
 });
 for (const button of document.querySelectorAll("[data-code], [data-gate], [data-reason]"))
   button.addEventListener("click", () => {
-    const { code, gate, reason } = button.dataset;
-    choose(code === undefined ? { gate, reason } : { status: "failed", search: code });
+    const { code, stage, gate, reason } = button.dataset;
+    choose(code === undefined ? { gate, reason } : { status: fault(code, stage) });
     at("rows").scrollIntoView();
     at("rows").focus({ preventScroll: true });
   });

@@ -52,3 +52,10 @@ def test_what_was_not_measured_is_not_told() -> None:
     assert told(dnsmos_ovrl=float("nan"), length_ratio=float("inf")) == {}
     row: Row = {"similarity": None, "language": "en"}
     assert measured(row) == [], "an old row lacks the columns"
+
+
+def test_an_echo_is_a_rate_of_the_language_s_own_unit() -> None:
+    """Of characters where they are the words: what it means must hold for both."""
+    meaning = MEASURES["echo"][1]
+    assert meaning.startswith("error rate")
+    assert "WER" not in meaning

@@ -127,6 +127,43 @@ def test_filters_filter_and_sorts_sort(chromium: Browser, some: Path) -> None:
     assert chromium.js(IDS) == ["utt-5"]
 
 
+def test_a_failure_s_button_shows_the_rows_that_it_counts(chromium: Browser, tmp_path: Path) -> None:
+    """Not those that only speak of the code, nor those that failed with it elsewhere."""
+    spoken_of = "after uri_not_found in check_prompt"
+    rows = [
+        failed(1),
+        failed(2),
+        failed(3, failed_stage="load_prompt"),
+        failed(4, "row_quarantined", error_message=spoken_of),
+        failed(5, "row_quarantined", failed_stage=None),
+        spoken(6, spoken_of, spoken_of),
+    ]
+    chromium.open(report(tmp_path, rows))
+    buttons = "[...document.querySelectorAll('[data-code]')]"
+    labels = chromium.js(f"{buttons}.map(x => x.textContent)")
+    assert sorted(labels) == [
+        "1 row_quarantined in check_prompt",
+        "1 row_quarantined in unknown",
+        "1 uri_not_found in load_prompt",
+        "2 uri_not_found in check_prompt",
+    ]
+    for i, label in enumerate(labels):
+        chromium.js(f"{buttons}[{i}].click()")
+        assert len(chromium.js(IDS)) == int(label[0]), label
+    shown = "document.querySelector('#status option:checked').textContent"
+    assert chromium.js(shown).startswith("failed: ")
+    chromium.js("document.getElementById('clear').click()")
+    assert chromium.js(COUNT) == "6 rows"
+
+
+def test_a_silent_clip_is_scored_and_has_a_note(chromium: Browser, tmp_path: Path) -> None:
+    silent = spoken(1, "one two", "", unscored_reason="no speech in the clip")
+    chromium.open(report(tmp_path, [silent]))
+    row = row_of("utt-1")
+    assert chromium.js(f"{row}.querySelector('.big').textContent") == "100\u202f% WER"
+    assert "noteno speech in the clip" in chromium.js(f"{row}.querySelector('dl').textContent")
+
+
 @pytest.fixture
 def gated(tmp_path: Path) -> Path:
     anna = voice_file(tmp_path, "anna")

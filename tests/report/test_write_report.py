@@ -113,6 +113,11 @@ def test_gates_and_cost(tmp_path: Path) -> None:
     uri = write_run(str(tmp_path / "run"), rows, work=work)
     text = text_of(page_of(uri, price_per_hour=2.5))
     assert "Rows 3 1 ok, 1 failed, 1 rejected" in text
+    # of one row of two seconds that was heard as asked
+    assert "rates, similarity and speech above leave it out" in text
+    assert "mean of 1 row; 0.0 % over all words" in text
+    assert "mean cosine to the reference, 1 row" in text
+    assert "Speech 2 s" in text
     assert "0 passed at once 1 repaired by another take 0 delivered with a warning 1 rejected" in text
     assert "2 rows judged, in 3 takes" in text
     assert "Passed 0.0 % by take 1, 50.0 % by take 2" in text
