@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ManifestError, RowError
 from pipeline.manifest import FIELDS, ManifestReader, ManifestRow, read_manifest
 from pipeline.manifest_columns import map_columns
+from pipeline.results import result_schema
 from pipeline.stages.check_prompt import check_prompt
 from pipeline.stages.check_request import RequestChecker
 
@@ -352,3 +353,10 @@ def test_the_field_dictionary_is_complete() -> None:
     assert len(raised) > 30
     assert names - told == set()
     assert raised - told == set()
+
+
+def test_the_result_columns_told_are_those_of_the_schema() -> None:
+    section = (MANIFESTS / "README.md").read_text().partition("## Result columns")[2].partition("\n## ")[0]
+    cells = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    told = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(told) == sorted(result_schema().names)
