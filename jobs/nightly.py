@@ -19,17 +19,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pipeline.commit import ShardLog
-from pipeline.errors import VoicemillError, printable
-from pipeline.storage import open_store
+from pipeline.errors import printable
 
 _LONGEST_WAIT_S = 300.0
 _LONGEST_SELECT_S = 3600.0  # it takes no infinity, and a clock may be set meanwhile
@@ -49,7 +49,7 @@ class Night:
     @property
     def exit_code(self) -> int:
         if self.ended_by == "done":
-            return self.codes[-1]
+            return 1 if self.summary["failed"] or self.summary["rejected"] else 0
         return 2 if self.ended_by == "usage" else 3
 
 
@@ -87,16 +87,16 @@ class Signals:
 
 
 def supervise(
-    command: Sequence[str], out: str, attempts: int, deadline: float, wait_s: float, grace_s: float
+    command: Sequence[str], summary: Path, attempts: int, deadline: float, wait_s: float, grace_s: float
 ) -> Night:
-    """Runs `command`, whose run folder is `out`, until it is whole, or until there is a reason not to."""
+    """Runs `command` until it writes `summary`, as `--summary` does, or until there is a reason not to."""
     night = Night()
     with Signals() as signals:
         while True:
             code, stopped_by = _attempt(command, signals, deadline, grace_s)
             night.codes.append(code)
-            night.summary = _summary_if_whole(out)
-            if code == (1 if _has_faults(night.summary) else 0) and night.summary:
+            if summary.exists():  # 1 is Python's code of a crash, too: only this says that it is complete
+                night.summary = json.loads(summary.read_text())
                 night.ended_by = "done"
             elif code == 2:
                 night.ended_by = "usage"
@@ -140,22 +140,6 @@ def _pause(signals: Signals, until: float, deadline: float) -> str:
         if came in _TO_THE_RUN:
             return came.name
     return "deadline" if time.time() >= deadline else ""
-
-
-def _summary_if_whole(out: str) -> dict[str, Any]:
-    """summary.json of a run with `_SUCCESS`, else nothing."""
-    try:
-        store = open_store(out)
-        if ShardLog(store).success() is None:
-            return {}
-        return dict(json.loads(store.get("summary.json")))
-    except VoicemillError as error:  # another attempt may find the store well again
-        _say(f"cannot tell whether the run is whole: {error}")
-        return {}
-
-
-def _has_faults(summary: dict[str, Any]) -> bool:
-    return bool(summary.get("failed") or summary.get("rejected"))
 
 
 def _ended(code: int) -> str:
@@ -214,7 +198,10 @@ def main(given: Sequence[str] | None = None) -> int:
     command += ["--config", options.config] if options.config else []
     command += [word for assignment in options.assignments for word in ("--set", assignment)]
     began = time.monotonic()
-    night = supervise(command, options.out, options.attempts, options.deadline, options.wait, options.grace)
+    with tempfile.TemporaryDirectory(prefix="voicemill-") as folder:
+        summary = Path(folder) / "summary.json"
+        command += ["--summary", str(summary)]
+        night = supervise(command, summary, options.attempts, options.deadline, options.wait, options.grace)
     line = {
         "out": options.out,
         "whole": night.ended_by == "done",

@@ -68,7 +68,9 @@ class Chain:
         self._reading = [stage for actor, stage in stages if getattr(actor, "reading", False)]
         self._working = [stage for actor, stage in stages if not getattr(actor, "reading", False)]
         names = [actor.__name__ for actor, _ in parts if not getattr(actor, "reading", False)]
-        self._care = Care(Attempts(run.store, "-".join(names))) if run is not None and names else None
+        self._care = None
+        if run is not None and names:
+            self._care = Care(Attempts(run.store, "-".join(names), run.session))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         table = _through(self._reading, table)

@@ -4,6 +4,10 @@ What is tried is noted where a dead process cannot forget it: one small object p
 `attempts/` of the run. A shard whose process has died with it twice goes alone; one with which it died then,
 too, goes row by row, each row alone in its process; a row that twice was the last thing a process did is
 quarantined: it fails, and its neighbours are what they would have been.
+
+A driver that is stopped ends its workers, too, but no row did: it says so (`note_stop`), and what it had in
+hand is not counted. One that is killed cannot say it, and a row may be why. Voices that are encoded, packing
+and commits are outside of this: they load nothing of a row that is not bounded elsewhere.
 """
 
 from __future__ import annotations
@@ -19,21 +23,23 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.records import is_failed, to_table
-from pipeline.storage import Store
+from pipeline.storage import ObjectMissing, Store
 
 SHARD_ATTEMPTS = 2  # before a shard goes alone: many are in a process at once, and one of them ends it
 ROW_ATTEMPTS = 2  # before a row is quarantined
 STAGE = "quarantine"
 _ENDED = ".ended"
+_STOPPED = "attempts/stopped"
 _NOTE = re.compile(r"(takes/[0-9]+/)?attempts/.+")
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """How often work of a kind has begun and not ended, by what it was on."""
+    """How often work of a kind has begun and not ended, by what it was on. `session` names the driver."""
 
     store: Store
     work: str
+    session: str = ""
 
     def begin(self, what: str) -> Attempt:
         """Notes one more. Costs one request where there was none before, which is nearly always.
@@ -42,13 +48,23 @@ class Attempts:
         and in whichever run of a driver the others were made.
         """
         folder = f"attempts/{self.work}/{what}"
-        mine = uuid.uuid4().hex.encode()  # or two that begin at once would both read back their own note
-        number = ended = 0
+        # named, or two that begin at once would both read back their own note
+        mine = f"{self.session}/{uuid.uuid4().hex}".encode()
+        number, others = 0, list[str]()
         while not self.store.create(f"{folder}/{number}", mine):
-            noted = list(self.store.list(folder))
-            ended = sum(key.endswith(_ENDED) for key in noted)
-            number = max(number + 1, len(noted) - ended)
-        return Attempt(self.store, f"{folder}/{number}", number - ended)
+            noted = set(self.store.list(folder))
+            begun = {key for key in noted if not key.endswith(_ENDED)}
+            others = [key for key in begun if f"{key}{_ENDED}" not in noted]
+            number = max(number + 1, len(begun))
+        return Attempt(self.store, f"{folder}/{number}", sum(not self._was_stopped(key) for key in others))
+
+    def _was_stopped(self, key: str) -> bool:
+        """Whether it was of a driver that has said that it stops."""
+        try:
+            session = self.store.get(key).decode().partition("/")[0]
+        except ObjectMissing:  # the run has become whole meanwhile
+            return True
+        return bool(session) and self.store.exists(f"{_STOPPED}/{session}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,11 @@ class Attempt:
 
     def end(self) -> None:
         self.store.create(f"{self.key}{_ENDED}", b"")
+
+
+def note_stop(store: Store, session: str) -> None:
+    """Says that a driver ends its workers, and that no row of theirs does."""
+    store.create(f"{_STOPPED}/{session}", b"")
 
 
 def noted(store: Store) -> Iterator[str]:

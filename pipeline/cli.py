@@ -1,10 +1,12 @@
 """`voicemill`: the command line. Thin: it parses, calls the steps, prints, and sets the exit code.
 
-Exit codes: 0 all rows ok, 1 ended with failed or rejected rows, 2 bad usage or manifest, 3 broke off.
+Exit codes: 0 all rows ok, 1 ended with failed or rejected rows, 2 bad usage or manifest, 3 broke off, or
+another driver works on the run.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -94,12 +96,23 @@ def run(
     format: Format = None,
     strict: Strict = False,
     take_over: TakeOver = False,
+    summary: Annotated[
+        str | None,
+        typer.Option("--summary", help="File to write the summary to (JSON) once the run is complete."),
+    ] = None,
 ) -> None:
     """Check, encode the voices, generate, listen, and commit every row. Run it again to resume.
 
     Example: `voicemill run manifests/demo.csv --out runs/demo`
     """
-    _speak(manifest, out, settings_of(config, set_), format, strict, take_over, until="finish")
+    from pipeline.destination import file_destination
+
+    place = None if summary is None else file_destination(summary)
+    done = _speak(manifest, out, settings_of(config, set_), format, strict, take_over, until="finish")
+    if place is not None:
+        store, name = place
+        store.put(name, json.dumps(done, indent=2, sort_keys=True).encode())
+    _end(done, out)
 
 
 @app.command()
@@ -116,7 +129,9 @@ def prepare(
 
     Example: `voicemill prepare manifests/demo.csv --out runs/demo`
     """
-    _speak(manifest, out, settings_of(config, set_), format, strict, take_over, until="samples")
+    done = _speak(manifest, out, settings_of(config, set_), format, strict, take_over, until="samples")
+    out_console.print(f"samples are packed in {out}/samples; go on with: voicemill generate {out}")
+    raise typer.Exit(1 if done["failed"] else 0)
 
 
 @app.command()
@@ -298,16 +313,12 @@ def _speak(
     strict: bool,
     take_over: bool,
     until: Literal["samples", "finish"],
-) -> None:
+) -> dict[str, Any]:
     from jobs.clone_voices import clone_voices
 
-    outcome = clone_voices(
+    return clone_voices(
         manifest, out, settings, out_console, format=format, strict=strict, until=until, take_over=take_over
     )
-    if until == "samples":
-        out_console.print(f"samples are packed in {out}/samples; go on with: voicemill generate {out}")
-        raise typer.Exit(1 if outcome["failed"] else 0)
-    _end(outcome, out)
 
 
 def _end(summary: dict[str, Any], uri: str) -> None:

@@ -142,7 +142,7 @@ class ShardLog:
             else:
                 with self.store.open(path) as file:
                     table = pq.ParquetFile(file).read(columns=list(columns)).select(list(columns))
-        except (ObjectMissing, OSError, pa.ArrowInvalid) as error:
+        except (ObjectMissing, pa.ArrowInvalid) as error:
             raise StorageError(
                 f"{self._named(commit.shard)}: its data cannot be read ({error}); restore it, or delete "
                 f"{_commit_key(commit.shard)} to make the shard again"
@@ -154,9 +154,12 @@ class ShardLog:
         return table
 
     def column_names(self, commit: Commit) -> list[str]:
-        """The columns of a shard, which may be of an older version. Raises ObjectMissing."""
+        """The columns of a shard, which may be of an older version. Raises StorageError."""
         with self.store.open(self._path(commit.key)) as file:
-            return list(pq.ParquetFile(file).schema_arrow.names)
+            try:
+                return list(pq.ParquetFile(file).schema_arrow.names)
+            except pa.ArrowInvalid as error:
+                raise StorageError(f"{self._named(commit.shard)}: its data is damaged ({error})") from error
 
     def orphans(self) -> Iterator[tuple[str, bool]]:
         """Keys of the data objects that no commit names, and whether their shard has a commit.
@@ -175,13 +178,18 @@ class ShardLog:
     def remove_orphans(self, commits: Iterable[Commit]) -> list[str]:
         """Deletes what other attempts left of these shards, while others write, too; returns the keys.
 
-        They can be committed no more. Of a shard without a commit nothing is touched: see garbage.py.
+        They can be committed no more. Of a shard without a commit nothing is touched: see garbage.py. Each
+        is looked up once more: a withdrawal may have replaced the commit since it was read.
         """
         named = {commit.shard: commit.key for commit in commits}
         settled = [key for key in self._stored() if named.get(key.split("/")[1], key) != key]
+        removed = []
         for key in settled:
-            self.store.delete(self._path(key))
-        return settled
+            standing = self.read_commit(key.split("/")[1])
+            if standing is not None and standing.key != key:
+                self.store.delete(self._path(key))
+                removed.append(key)
+        return removed
 
     def _stored(self) -> list[str]:
         """Keys of the data objects, in the log's folder."""
@@ -199,10 +207,10 @@ class ShardLog:
         return self.store.create(self._path("_SUCCESS"), _to_json(payload))
 
     def success(self) -> dict[str, Any] | None:
-        """What `mark_success` wrote, if it has."""
+        """What `mark_success` wrote, if it has; a damaged one says nothing, and is written anew."""
         try:
             payload: dict[str, Any] = json.loads(self.store.get(self._path("_SUCCESS")))
-        except ObjectMissing:
+        except (ObjectMissing, ValueError):
             return None
         return payload
 

@@ -5,6 +5,7 @@ VoicemillError
 ├── ManifestError        the manifest as a whole cannot be used          exit 2
 ├── CheckpointError      a model, codec or evaluator cannot be loaded    exit 2
 ├── RunConflictError     the run folder belongs to something else        exit 2
+│   └── RunBusyError     another driver works on it now                  exit 3
 ├── StorageError         a filesystem or object store failed             exit 3
 ├── EngineFatalError     the engine is dead: the process must be, too    exit 3
 └── RowError             one row cannot be done: travels as data, never ends a run
@@ -43,6 +44,12 @@ class CheckpointError(VoicemillError):
 
 class RunConflictError(VoicemillError):
     exit_code = 2
+
+
+class RunBusyError(RunConflictError):
+    """Later it may be free: what starts runs tries again."""
+
+    exit_code = 3
 
 
 class StorageError(VoicemillError):

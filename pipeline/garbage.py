@@ -1,11 +1,13 @@
 """What attempts that died have left in a run's folder, and when it may go.
 
 An object without a commit may be one that waits for it, so nothing young is touched. `write_shard` puts
-its object anew at every attempt: what is older than an attempt can take belongs to nobody.
+its object anew at every attempt: what is older than an attempt can take belongs to nobody. Where an attempt
+makes the same bytes while they are being deleted, one of the two sees the other and puts them back.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +19,17 @@ from pipeline.errors import ConfigError
 from pipeline.run import shard_logs
 from pipeline.storage import ObjectMissing, Store, open_store
 
-# from an object's PUT to its commit both may be tried for 10 minutes, and their driver stopped meanwhile
+# from an object's PUT to its commit each may be tried for some tens of minutes
 SHORTEST_GRACE_S = 3600.0
+_AGE = re.compile(r"([0-9]{1,9})([mhd])")
+_UNIT_S = {"m": 60, "h": 3600, "d": 86400}
 
 
 def age_in_seconds(text: str) -> float:
     """`90m`, `24h` or `7d`. Raises ConfigError."""
-    unit_s = {"m": 60, "h": 3600, "d": 86400}.get(text[-1:])
-    if unit_s is None or not text[:-1].isdecimal():
-        raise ConfigError(f"{text!r} is no age; give minutes, hours or days as 90m, 24h or 7d")
-    return float(int(text[:-1]) * unit_s)
+    if (match := _AGE.fullmatch(text)) is None:
+        raise ConfigError(f"{text[:20]!r} is no age; give minutes, hours or days as 90m, 24h or 7d")
+    return float(match[1]) * _UNIT_S[match[2]]
 
 
 def collect_garbage(uri: str, older_than_s: float, *, delete: bool) -> list[str]:
@@ -51,7 +54,10 @@ def collect_garbage(uri: str, older_than_s: float, *, delete: bool) -> list[str]
         for orphan in garbage:
             # looked at once more: a driver may have taken it up since
             if _is_older(store, orphan.key, oldest_kept) and not orphan.is_committed():
+                data = store.get(orphan.key)
                 store.delete(orphan.key)
+                if orphan.is_committed():  # the deletion took its time; the writer may have looked before it
+                    store.put(orphan.key, data)
         for key in notes:
             store.delete(key)
         for path in partial:

@@ -1,8 +1,9 @@
 """Who works on a run: a second driver says so and stops, instead of doing the work twice.
 
-`driver.json` names the driver and is written anew every half minute. It is advice only: that nothing is
-lost or doubled rests on create-once commits, whoever believes what about this file. Stores cannot swap it
-in one step everywhere: a heartbeat that is under way may undo a take-over, and then the taker stops.
+`driver.json` names the driver and is written anew every half minute. Between drivers of a run it is advice
+only: that nothing is lost or doubled rests on create-once commits, whoever believes what about this file.
+Stores cannot swap it in one step everywhere: a heartbeat that is under way may undo a take-over, and then
+the taker stops. What replaces commits (a withdrawal) asks for more: see `Lease.presume_dead`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import FrameType, TracebackType
 
 from pipeline.destination import store_time
-from pipeline.errors import RunConflictError, StorageError
+from pipeline.errors import RunBusyError, RunConflictError, StorageError
 from pipeline.storage import ObjectMissing, Store
 
 LEASE_KEY = "driver.json"
@@ -56,14 +58,18 @@ def _this_driver() -> Driver:
 class Lease:
     """`with Lease(store, take_over=False, say=print):` around the work of a driver, in its main thread.
 
-    Raises RunConflictError at the start while another driver works on the run, unless it is to be taken
-    over; a driver that shows no sign of life is taken over unasked, and `say` gets a line. Raises
+    Raises RunBusyError at the start while another driver works on the run, unless it is to be taken
+    over; a driver that shows no sign of life is taken over unasked, and `say` gets a line (not with
+    `presume_dead=False`: it may be asleep, and wake up). Raises
     RunConflictError in the midst of the work, within one heartbeat, when another has taken over. In
     another thread than the main one that is told at the end only, which does no harm.
     """
 
-    def __init__(self, store: Store, *, take_over: bool, say: Callable[[str], object]) -> None:
+    def __init__(
+        self, store: Store, *, take_over: bool, say: Callable[[str], object], presume_dead: bool = True
+    ) -> None:
         self._store, self._take_over, self._say = store, take_over, say
+        self._presume_dead = presume_dead
         self._mine = _this_driver()
         self._ended = threading.Event()
         self._lost = False
@@ -98,7 +104,7 @@ class Lease:
                 continue  # it has just ended
             why = "as asked" if self._take_over else self._sign_of_death(other)
             if why is None:
-                raise RunConflictError(
+                raise RunBusyError(
                     f"{self._store.uri}: {other} is working on this run; wait for it or stop it, or take "
                     "the run over with --take-over, which stops the other one"
                 )
@@ -116,7 +122,8 @@ class Lease:
             silent_s = store_time(self._store) - self._store.modified(LEASE_KEY)
         except ObjectMissing:
             return "it has ended"
-        return f"no sign of life for {silent_s:.0f} s" if silent_s > _STALE_S else None
+        is_silent = self._presume_dead and silent_s > _STALE_S
+        return f"no sign of life for {silent_s:.0f} s" if is_silent else None
 
     def _beat_until_ended(self) -> None:
         while not self._ended.wait(_HEARTBEAT_S):
@@ -163,9 +170,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _pid_namespace() -> str:
-    """Empty where the system has none."""
-    path = "/proc/self/ns/pid"
-    return os.readlink(path) if os.path.lexists(path) else ""
+    """Of this boot of this machine: the first namespace has the same number everywhere. Empty where the
+    system has none."""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not boot.exists() or not os.path.lexists(namespace):
+        return ""
+    return f"{boot.read_text().strip()} {os.readlink(namespace)}"
 
 
 def _is_running(pid: int) -> bool:

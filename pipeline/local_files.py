@@ -25,7 +25,7 @@ def regular_file(path: Path) -> Path:
 def temporary_file(path: Path, data: bytes | Path) -> Iterator[Path]:
     """The bytes, or those of another file, on disk beside `path` under a name that `list` does not show; gone
     at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.parent / f".{uuid.uuid4().hex}{_PARTIAL}"
     try:
         _write_new(temporary, data)
@@ -41,7 +41,14 @@ def link_once(temporary: Path, path: Path, data: bytes) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        _write_new(path, data)  # the next best thing: still created once, but not in one step
+        # the next best thing: still created once, but not in one step
+        try:
+            _write_new(path, data)
+        except FileExistsError:
+            raise
+        except BaseException:  # the name is ours, and would be taken for whole
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _write_new(path: Path, data: bytes | Path) -> None:
@@ -53,6 +60,14 @@ def _write_new(path: Path, data: bytes | Path) -> None:
             file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _make_folder(folder: Path) -> None:
+    """With those above it, each on disk: what lies in a folder outlives a power cut no more than it does."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_folder(folder: Path) -> None:

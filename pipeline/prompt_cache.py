@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import StorageError
 from pipeline.records import SpeakerPrompt, array_of, bytes_of
 from pipeline.storage import ObjectMissing, Store
 
@@ -41,11 +42,16 @@ class PromptCache:
         return f"{hashlib.sha256(self.encoders.encode()).hexdigest()[:12]}/{prompt_id}.parquet"
 
     def get(self, prompt_id: str) -> SpeakerPrompt | None:
+        """Raises StorageError for a damaged entry: its rows must not fail for it."""
+        key = self.key(prompt_id)
         try:
-            data = self.store.get(self.key(prompt_id))
+            return _prompt_of(pq.read_table(io.BytesIO(self.store.get(key))))
         except ObjectMissing:
             return None
-        return _prompt_of(pq.read_table(io.BytesIO(data)))
+        except (pa.ArrowInvalid, ValueError, KeyError) as error:
+            raise StorageError(
+                f"{self.store.uri}/{key}: a damaged voice in the cache; delete it and run again"
+            ) from error
 
     def put(self, prompt: SpeakerPrompt) -> None:
         buffer = io.BytesIO()

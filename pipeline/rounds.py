@@ -8,14 +8,16 @@ the best take of each row is its result.
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import pyarrow as pa
 
 from pipeline.commit import Commit, ShardLog
+from pipeline.errors import StorageError
 from pipeline.metrics.gates import reason_code
 from pipeline.metrics.takes import Decision, decide, take_seed
 from pipeline.records import FAULT, PLANNED_ROW, Row, count_failed, to_table
@@ -77,10 +79,11 @@ class WaitingRows:
     def count(self) -> int:
         return len(self._takes)
 
-    def hear(self, take: int) -> None:
-        """Adds the takes of a round that is whole."""
+    def hear(self, take: int, shards: Iterable[str]) -> None:
+        """Adds the takes of a round that is whole, from these shards. Raises StorageError for one without
+        its commit: a listing would only leave it out."""
         log = self.run.of_take(take).results
-        for shard in sorted(log.committed_shards()):
+        for shard in sorted(shards):
             for row in _rows(log, shard, LIGHT_COLUMNS):
                 if (takes := self._takes.get(row["utterance_id"])) is not None:
                     takes.append(row)
@@ -120,7 +123,7 @@ def settle_shard(run: Run, shard: str, places: Sequence[Place]) -> Commit:
         for row in _whole_shard(run.uri, place):
             others.setdefault(row["utterance_id"], []).append(row)
     rows = [_settled(row, others.get(row["utterance_id"], []), run) for row in first]
-    return commit_results(run, shard, to_table(rows, result_schema()), attempt="settled")
+    return commit_results(run, shard, to_table(rows, result_schema()), attempt=f"settled-{uuid.uuid4().hex}")
 
 
 def _settled(row: Row, others: Sequence[Row], run: Run) -> Row:
@@ -137,9 +140,15 @@ def commit_results(run: Run, shard: str, table: pa.Table, attempt: str) -> Commi
         kept = to_table(rejected, result_schema())
         if run.config.output.audio_files:
             write_audio_files(run.store, kept, "rejected/audio")
-        run.rejected.write_shard(shard, kept, attempt, {"failed": 0})
-        silent = [without_sound(r) if r["status"] == "rejected" else r for r in table.to_pylist()]
-        table = to_table(silent, result_schema())
+        apart = {row["utterance_id"] for row in rejected}
+        standing = run.rejected.write_shard(shard, kept, attempt, {"failed": 0})
+        if standing.attempt != attempt:
+            # one that died behind this may have heard a borderline row otherwise, and kept others apart
+            apart &= set(run.rejected.read_table(standing, ["utterance_id"])["utterance_id"].to_pylist())
+        rows = table.to_pylist()
+        table = to_table(
+            [without_sound(row) if row["utterance_id"] in apart else row for row in rows], result_schema()
+        )
     if run.config.output.audio_files:
         write_audio_files(run.store, table)
     extra = {"failed": count_failed(table), "rejected": len(rejected)}
@@ -163,6 +172,7 @@ def _whole_shard(uri: str, place: Place) -> list[Row]:
 
 def _rows(log: ShardLog, shard: str, columns: Sequence[str] | None = None) -> list[Row]:
     commit = log.read_commit(shard)
-    assert commit is not None, "it was listed"
+    if commit is None:
+        raise StorageError(f"{log.store.uri}: shard {shard} has lost its commit; run the same command again")
     rows: list[Row] = read_shard(log, commit, columns).to_pylist()
     return rows

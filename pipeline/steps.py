@@ -6,6 +6,7 @@ beforehand.py, then session: plan_rows -> encode_voices -> speak_shards | score_
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,13 +15,13 @@ from typing import Any
 from rich.console import Console
 
 from pipeline import flow
-from pipeline.attempts import noted
+from pipeline.attempts import note_stop, noted
 from pipeline.beforehand import RowSource, cache_uri, packed_rows, shards_to_pack
 from pipeline.commit import Commit, ShardLog, read_ahead
 from pipeline.config import RunConfig
 from pipeline.consent import load_consent
 from pipeline.engine.frame_budget import estimate_duration_s
-from pipeline.errors import RowError, StorageError
+from pipeline.errors import EngineFatalError, RowError, StorageError
 from pipeline.identity import Identity, check_parts, resolve_identity
 from pipeline.lease import Lease
 from pipeline.metrics.aggregate import summarise
@@ -43,6 +44,7 @@ from pipeline.storage import open_store
 from pipeline.telemetry import Telemetry
 from pipeline.views import many, say
 
+log = logging.getLogger(__name__)
 _SPEAKING = ("pack_sample", "generate_codes", "decode_codes")
 
 
@@ -86,9 +88,25 @@ def session(
                 ]
             )
             cache = PromptCache(open_store(cache_uri(uri, config)), encoders)
-            yield Session(run, cluster, cache, console, {}, telemetry)
+            with _stop_noted(run):
+                yield Session(run, cluster, cache, console, {}, telemetry)
         finally:
             flow.stop_ray(cluster)
+
+
+@contextmanager
+def _stop_noted(run: Run) -> Iterator[None]:
+    """Where the work ends early, and no worker is why, its rows are not suspected: see attempts.py."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, EngineFatalError):
+            try:
+                for each in (run, *map(run.of_take, range(1, run.gates.max_takes))):
+                    note_stop(each.store, run.session)
+            except StorageError:  # it must not hide why the work ends
+                log.warning("%s: the stop is not noted", run.uri, exc_info=True)
+        raise
 
 
 def _on_devices(identity: Identity, config: RunConfig, cluster: flow.Cluster) -> Identity:
@@ -150,7 +168,7 @@ def _speak_again(session: Session, shards: list[str]) -> None:
         # a run that has grown since it was whole has the plans of its takes, but their results no more
         wanted = shards_with(this.store, {row.first["utterance_id"] for row in again})
         _to_results(flow.speak, replace(session, run=this), _SPEAKING, wanted)
-        rows.hear(take)
+        rows.hear(take, wanted)
     left = rows.never_passed()
     say(console, f"gates: {many(len(left), 'row')} of {rows.count} still do not pass{_because(left)}")
     for _ in flow.settle(run, {shard: rows.places(shard) for shard in shards}):
@@ -195,7 +213,8 @@ def summarise_run(uri: str, commits: Sequence[Commit] | None = None) -> dict[str
 
     Their `commits`, too, unless they are given.
     """
-    gates, engine_s = TakesAccount(), 0.0
+    record = read_run(uri)
+    gates, engine_s = TakesAccount(all_takes=record["settings"]["gates"]["all_takes"]), 0.0
 
     def rows() -> Iterator[Row]:
         nonlocal engine_s
@@ -207,7 +226,7 @@ def summarise_run(uri: str, commits: Sequence[Commit] | None = None) -> dict[str
 
     return summarise(rows()) | {
         "gates": gates.summary(),
-        "work": {"engine_seconds": engine_s, "device": read_run(uri)["identity"]["device"]},
+        "work": {"engine_seconds": engine_s, "device": record["identity"]["device"]},
     }
 
 

@@ -16,13 +16,13 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 from pipeline import uris
-from pipeline.errors import ConfigError, RowError, StorageError, VoicemillError
+from pipeline.errors import ConfigError, RowError, StorageError
 from pipeline.fetching import fetch
 from pipeline.local_files import (
     link_once,
@@ -33,6 +33,7 @@ from pipeline.local_files import (
     temporary_file,
 )
 from pipeline.redaction import keep_secrets_out_of_logs
+from pipeline.store_faults import ObjectMissing, reported, reported_file
 from pipeline.uri_rules import UriRules
 from pipeline.uris import check_key, is_key, parent_uri, resolve_uri, shown
 
@@ -52,12 +53,7 @@ _OPERATION_S = 600
 _FILE_S = 6 * 3600  # gigabytes over a slow line
 _CREATE_ATTEMPTS = 3
 _READ_AHEAD_BYTES = 2**20  # s3fs would fetch 50 MiB around every small read
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SINGLE_PUT_BYTES = 5 * 2**30  # the largest object that one PUT may write
-
-
-class ObjectMissing(StorageError):
-    """Nothing is stored under that key or URI."""
 
 
 class Store(ABC):
@@ -158,12 +154,15 @@ class LocalStore(Store):
 
     def create(self, key: str, data: bytes) -> bool:
         with self._at(key) as path, temporary_file(path, data) as temporary:
-            try:
-                link_once(temporary, path, data)
-            except FileExistsError:
-                return path.read_bytes() == data
-            sync_folder(path.parent)
-        return True
+            while True:
+                try:
+                    link_once(temporary, path, data)
+                except FileExistsError:
+                    with suppress(FileNotFoundError):  # deleted since: the name is free
+                        return path.read_bytes() == data
+                else:
+                    sync_folder(path.parent)
+                    return True
 
     def size(self, key: str) -> int:
         with self._at(key) as path:
@@ -175,7 +174,7 @@ class LocalStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         top = self.local_path(prefix) if prefix else self.root
-        with _reported(str(top), top):
+        with reported(str(top), top):
             keys = [
                 Path(folder, name).relative_to(self.root).as_posix()
                 for folder, _, names in os.walk(top, onerror=raise_unless_missing)
@@ -189,10 +188,10 @@ class LocalStore(Store):
 
     def open(self, key: str) -> BinaryIO:
         with self._at(key) as path:
-            return path.open("rb")
+            return reported_file(path.open("rb"), str(path))
 
     def partial_files(self) -> Iterator[Path]:
-        with _reported(str(self.root), self.root):
+        with reported(str(self.root), self.root):
             yield from partial_files(self.root)
 
     def local_path(self, key: str) -> Path:
@@ -200,7 +199,7 @@ class LocalStore(Store):
 
     def _at(self, key: str) -> AbstractContextManager[Path]:
         path = self.local_path(key)
-        return _reported(str(path), path)
+        return reported(str(path), path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,7 @@ class S3Store(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         top = f"{self.root}/{check_key(prefix)}" if prefix else self.root
-        with _reported(f"s3://{top}", top):
+        with reported(f"s3://{top}", top):
             names = _filesystem("s3").find(top, timeout=_OPERATION_S)
         keys = [name[len(self.root) + 1 :] for name in names if name.startswith(f"{top}/")]
         yield from sorted(key for key in keys if is_key(key))
@@ -266,11 +265,11 @@ class S3Store(Store):
 
     def open(self, key: str) -> BinaryIO:
         with self._at(key) as path:
-            return _open_object("s3", path)
+            return reported_file(_open_object("s3", path), f"s3://{path}")
 
     def _at(self, key: str) -> AbstractContextManager[str]:
         path = f"{self.root}/{check_key(key)}"
-        return _reported(f"s3://{path}", path)
+        return reported(f"s3://{path}", path)
 
 
 def open_store(uri: str) -> Store:
@@ -297,7 +296,7 @@ def read_uri(uri: str, max_bytes: int) -> bytes:
     if scheme in uris.HTTP_SCHEMES:
         raise RowError("uri_scheme_not_allowed", f"{shown(uri)!r}: it is not read from a store")
     try:
-        with _reported(uri, scheme):
+        with reported(uri, scheme):
             data = _read_at_most(uri, scheme, max_bytes + 1)
     except ObjectMissing as error:
         raise RowError("uri_not_found", str(error)) from None
@@ -314,13 +313,13 @@ def open_uri(uri: str) -> BinaryIO:
     Raises RowError `uri_scheme_not_allowed`, ObjectMissing, StorageError.
     """
     scheme = uris.allowed_scheme(uri)
-    with _reported(uri, scheme):
+    with reported(uri, scheme):
         if scheme in uris.LOCAL_SCHEMES:
-            return regular_file(uris.local_path(uri)).open("rb")
+            return reported_file(regular_file(uris.local_path(uri)).open("rb"), uri)
         if scheme in uris.HTTP_SCHEMES:
             # the job's own manifest: it may lie on an internal server
             return io.BytesIO(fetch(uri, sys.maxsize, UriRules(allow_private_addresses=True)))
-        return _open_object(scheme, uri)
+        return reported_file(_open_object(scheme, uri), uri)
 
 
 # ---- backends
@@ -366,31 +365,3 @@ def _read_at_most(uri: str, scheme: str, limit: int) -> bytes:
             return file.read(limit)
     size = min(int(_object_info(scheme, uri)["size"]), limit)
     return cast(bytes, _filesystem(scheme).cat_file(uri, start=0, end=size)) if size else b""
-
-
-@contextmanager
-def _reported(uri: str, at: T) -> Iterator[T]:
-    """Turns what a backend raises into one line that names the object and carries no secrets.
-
-    Without its cause: a backend's own words may repeat a signed link, and --debug shows all of a chain.
-    """
-    try:
-        yield at
-    except VoicemillError:
-        raise
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ObjectMissing(uris.complaint(uri, error, "check the name")) from None
-    except PermissionError as error:
-        raise StorageError(uris.complaint(uri, error, "check credentials and permissions")) from None
-    except TimeoutError:
-        raise StorageError(
-            f"{shown(uri)}: no answer in time; see that it can be reached, run again"
-        ) from None
-    except Exception as error:  # each backend has its own family of exceptions
-        raise StorageError(uris.complaint(uri, error, _advice(error))) from None
-
-
-def _advice(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return "make room there, then run the same command again"
-    return "see that it can be reached, run again"

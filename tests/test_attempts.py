@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.attempts import Attempts, Care, Turns, followed, noted
+from pipeline.attempts import Attempts, Care, Turns, followed, note_stop, noted
 from pipeline.storage import LocalStore, Store, open_store
 
 COLUMNS = pa.schema(
@@ -213,7 +213,53 @@ def test_a_note_that_was_taken_away_does_not_stop_the_count(tmp_path) -> None:
     store: Store = open_store(str(tmp_path))
     for number in (0, 2):
         store.put(f"attempts/Speak/a/{number}", b"of a version before")
-    assert Attempts(store, "Speak").begin("a").before == 3
+    assert Attempts(store, "Speak").begin("a").before == 2
+
+
+def test_however_often_a_driver_is_stopped_no_row_is_suspected(uri: str) -> None:
+    store, seen = open_store(uri), []
+
+    def stopped(rows: pa.Table) -> pa.Table:
+        raise KeyboardInterrupt
+
+    def work(rows: pa.Table) -> pa.Table:
+        seen.append(rows.num_rows)
+        return rows
+
+    for night in range(8):
+        with pytest.raises(KeyboardInterrupt):
+            Care(Attempts(store, "Speak", f"night{night}"))(shard_of("s", 3), stopped)
+        note_stop(store, f"night{night}")
+    out = Care(Attempts(store, "Speak", "last"))(shard_of("s", 3), work)
+    assert seen == [3]
+    assert out["failed_stage"].to_pylist() == [None] * 3
+
+
+@settings(max_examples=30)
+@given(st.lists(st.booleans(), max_size=6))
+def test_a_killer_is_found_after_as_many_deaths_whatever_stops_there_were_between(stops: list[bool]) -> None:
+    deaths = 0
+
+    def work(rows: pa.Table) -> pa.Table:
+        if any(row["utterance_id"] == "s-1" and not row["failed_stage"] for row in rows.to_pylist()):
+            raise WorkerDied
+        return rows
+
+    with tempfile.TemporaryDirectory() as folder:
+        store, session, todo = open_store(folder), 0, [*stops]
+        for _ in range(50):
+            if todo and todo.pop():
+                Attempts(store, "Speak", f"{session}").begin("s/shard")
+                note_stop(store, f"{session}")
+                session += 1
+                continue
+            try:
+                out = Care(Attempts(store, "Speak", "goes on"))(shard_of("s", 3), work)
+                break
+            except WorkerDied:
+                deaths += 1
+    assert deaths == 5  # two beside others, one alone, two by itself
+    assert [row["error_code"] for row in out.to_pylist()] == [None, "quarantined", None]
 
 
 def test_one_alone_keeps_all_others_out() -> None:

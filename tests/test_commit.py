@@ -306,6 +306,23 @@ def test_what_no_commit_can_name_is_an_orphan_and_nothing_else(tmp_path: Path) -
 # ---- Parquet
 
 
+def test_what_has_replaced_a_commit_since_it_was_read_is_no_orphan(store: Store) -> None:
+    """A driver that slept in `finish` while a voice was withdrawn."""
+    log = ShardLog(store)
+    known = [log.write_shard(name, table(1), "a", {}) for name in ("s0", "s1")]
+    store.put(f"data/s1/{'0' * 64}.parquet", b"of an attempt that lost")
+    new = log.replace_shard(known[0], table(2), "withdrawal", {})
+    assert log.remove_orphans(known) == [f"data/s1/{'0' * 64}.parquet"]
+    assert log.read_table(new).equals(table(2))
+    assert log.read_table(known[1]).equals(table(1))
+
+
+@pytest.mark.parametrize("data", [b"", b'{"sha'])
+def test_a_damaged_success_says_nothing(store: Store, data: bytes) -> None:
+    store.put("_SUCCESS", data)
+    assert ShardLog(store).success() is None
+
+
 def test_equal_tables_are_equal_bytes() -> None:
     whole = pa.table(
         {"x": list(range(200)), "s": ["a", None] * 100, "b": [{"bytes": b"1", "path": None}] * 200}

@@ -12,7 +12,7 @@ from pipeline.commit import ShardLog
 from pipeline.errors import ConfigError
 from pipeline.garbage import age_in_seconds, collect_garbage
 from pipeline.local_files import temporary_file
-from pipeline.storage import S3Store, open_store
+from pipeline.storage import LocalStore, S3Store, open_store
 
 DAY_S = 24 * 3600.0
 ORPHAN = f"data/s1/{'0' * 64}.parquet"
@@ -143,8 +143,32 @@ def test_a_writer_whose_data_went_while_it_was_stopped_puts_it_back(
     assert log.read_table(commit).equals(table(1))
 
 
+def test_a_writer_that_commits_while_a_deletion_is_under_way_keeps_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt died yesterday between data and commit; today's makes the same bytes."""
+    store = open_store(str(tmp_path))
+    log = ShardLog(store)
+    [orphan] = [log.write_shard("s0", table(1), "a", {}).key]
+    store.delete("commit/s0.json")
+    aged(tmp_path, 2 * DAY_S)
+    delete = LocalStore.delete
+
+    def late(store: LocalStore, key: str) -> None:
+        if key != orphan:
+            return delete(store, key)
+        monkeypatch.setattr(LocalStore, "delete", delete)
+        assert log.write_shard("s0", table(1), "b", {}).attempt == "b"  # looks, and finds its data there
+        delete(store, key)
+
+    monkeypatch.setattr(LocalStore, "delete", late)
+    collect_garbage(str(tmp_path), DAY_S, delete=True)
+    [commit] = log.commits()
+    assert log.read_table(commit).equals(table(1))
+
+
 def test_ages() -> None:
     assert [age_in_seconds(text) for text in ("90m", "24h", "7d")] == [5400.0, 86400.0, 604800.0]
-    for text in ("", "h", "24", "-1h", "1.5h", "24 h", "1w"):
+    for text in ("", "h", "24", "-1h", "1.5h", "24 h", "1w", "9" * 400 + "d"):
         with pytest.raises(ConfigError, match="is no age"):
             age_in_seconds(text)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import lease
-from pipeline.errors import RunConflictError, StorageError
+from pipeline.errors import RunBusyError, RunConflictError, StorageError
 from pipeline.lease import LEASE_KEY, Driver, Lease
 from pipeline.storage import Store, open_store
 
@@ -89,6 +89,31 @@ def test_silence_is_measured_by_the_store_s_clock(
     else:
         with pytest.raises(RunConflictError, match="is working on this run"), held(store, said):
             pytest.fail("two drivers at once")
+
+
+def test_what_replaces_commits_does_not_wake_a_sleeper(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    written(store, elsewhere())
+    os.utime(tmp_path / LEASE_KEY, (0, 0))
+    careful = Lease(store, take_over=False, say=print, presume_dead=False)
+    with pytest.raises(RunBusyError, match="is working on this run"), careful:
+        pytest.fail("two at once")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    written(store, replace(lease._this_driver(), pid=ended.pid))
+    with careful:
+        assert json.loads(store.get(LEASE_KEY))["pid"] == os.getpid()
+
+
+def test_another_boot_of_a_machine_of_this_name_is_another_machine(tmp_path: Path) -> None:
+    """The first pid namespace has the same number on every Linux."""
+    store = open_store(str(tmp_path))
+    boot, _, namespace = lease._pid_namespace().partition(" ")
+    assert namespace.startswith("pid:")
+    other = f"{boot[::-1]} {namespace}"
+    written(store, replace(lease._this_driver(), pid=2**22 + 1, pid_namespace=other))
+    with pytest.raises(RunBusyError), held(store):
+        pytest.fail("it may well live")
 
 
 def test_heartbeats_rewrite_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

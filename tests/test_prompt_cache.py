@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.errors import StorageError
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import SpeakerPrompt
 from pipeline.storage import open_store
@@ -47,3 +48,14 @@ def test_other_encoders_do_not_see_it(tmp_path: Path) -> None:
     other = PromptCache(store, "codec@2")
     assert other.get("ab" * 16) is None
     assert other.known() == set()
+
+
+def test_a_damaged_voice_is_named_and_is_no_fault_of_its_rows(tmp_path: Path) -> None:
+    cache = PromptCache(open_store(str(tmp_path)), "codec@1")
+    cache.put(prompt(None))
+    [path] = tmp_path.rglob("*.parquet")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StorageError, match=rf"{path.name}: a damaged voice in the cache; delete it"):
+        cache.get("ab" * 16)
+    path.unlink()
+    assert cache.get("ab" * 16) is None

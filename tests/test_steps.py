@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 
+import in_process
 import pytest
 from rich.console import Console
 from test_beforehand import Whole, whole
 
-from pipeline import flow
+from pipeline import flow, steps
 from pipeline.attempts import Attempts
+from pipeline.errors import EngineFatalError, RunConflictError, StorageError
 from pipeline.prompt_cache import PromptCache
 from pipeline.run import Run
 from pipeline.steps import Session, finish, summarise_run
@@ -39,6 +41,32 @@ def test_a_run_that_is_whole_keeps_no_notes_of_its_attempts(whole: Whole) -> Non
     assert sorted(store.list()) == before
 
 
+@pytest.mark.parametrize(
+    ("error", "is_noted"),
+    [
+        (KeyboardInterrupt(), True),
+        (StorageError("the store is gone"), True),
+        (RunConflictError("taken over"), True),
+        (EngineFatalError("the device failed"), False),
+    ],
+)
+def test_only_a_worker_s_failure_leaves_its_rows_suspected(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch, error: BaseException, is_noted: bool
+) -> None:
+    for name in ("start_ray", "stop_ray"):
+        monkeypatch.setattr(flow, name, getattr(in_process, name))
+    run, store = whole.run, whole.run.store
+
+    def work() -> None:
+        with steps.session(run.uri, "m.csv", "speak", run.config, Console(file=io.StringIO())) as session:
+            Attempts(store, "Speak", session.run.session).begin("s/shard")
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+    assert Attempts(store, "Speak", "next").begin("s/shard").before == (0 if is_noted else 1)
+
+
 def test_finishing_reads_every_commit_once_and_clears_what_lost(
     whole: Whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,7 +78,8 @@ def test_finishing_reads_every_commit_once_and_clears_what_lost(
     get = LocalStore.get
     monkeypatch.setattr(LocalStore, "get", lambda *given: read.append(given[1]) or get(*given))
     assert finish(session_of(run))["rows"] == 2
-    assert [key for key in read if key.startswith("commit/")] == [f"commit/{shard}.json"]
+    # once for all, and once more before what lost against it is deleted
+    assert [key for key in read if key.startswith("commit/")] == [f"commit/{shard}.json"] * 2
     assert list(store.list("data")) == [commit.key for commit in run.results.commits()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import count
@@ -51,7 +52,7 @@ class EngineService:
         self._deadline_s = deadline_s
         self._room = threading.Semaphore(max_rows)
         self._wake = threading.Condition()
-        self._arrived: list[tuple[GenerationItem, int, Future[GeneratedCodes]]] = []
+        self._arrived: deque[tuple[GenerationItem, int, Future[GeneratedCodes]]] = deque()
         self._waited_for: dict[int, Future[GeneratedCodes]] = {}
         self._began: dict[int, float] = {}
         self._fatal: EngineFatalError | None = None
@@ -112,15 +113,14 @@ class EngineService:
         """Rows that have arrived go in line; waits where there is nothing to speak. False when closed."""
         with self._wake:
             self._wake.wait_for(lambda: self._arrived or self._waited_for or self._closed)
-            arrived, self._arrived = self._arrived, []
-            open_ = bool(arrived or self._waited_for) or not self._closed
-        for item, batch, future in arrived:
+            open_ = bool(self._arrived or self._waited_for) or not self._closed
+        while self._arrived:
+            item, batch, future = self._arrived[0]  # it stays there until it is in line: see _fail
             try:
-                ticket = self.engine.add(item, batch)
+                self._waited_for[self.engine.add(item, batch)] = future
             except RowError as error:
                 future.set_exception(error)
-                continue
-            self._waited_for[ticket] = future
+            self._arrived.popleft()
         return open_
 
     def _drop_late(self) -> None:
@@ -141,7 +141,8 @@ class EngineService:
             self._fatal = fatal
             futures = [future for *_, future in self._arrived]
             futures += self._waited_for.values()
-            self._arrived, self._waited_for = [], {}
+            self._arrived.clear()
+            self._waited_for = {}
         for future in futures:
             future.set_exception(fatal)
 

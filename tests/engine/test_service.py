@@ -35,6 +35,8 @@ class Counting:
     def add(self, item: GenerationItem, batch: int = 0) -> int:
         if item.utterance_id == "bad":
             raise RowError("prompt_too_long", "no room")
+        if item.utterance_id == "odd":
+            raise ValueError("nobody thought of it")
         self.batches.append(batch)
         steps = int(item.utterance_id[1:]) if item.utterance_id[1:].isdigit() else 10**9
         self.line.append([len(self.batches), item, steps])
@@ -122,3 +124,10 @@ def test_a_failed_engine_fails_all_callers_now_and_later():
                 answer.result()
     with pytest.raises(EngineFatalError, match="CUDA error: gone"):
         service.speak(items("u1"))
+
+
+@pytest.mark.timeout(60)
+def test_what_nobody_thought_of_in_taking_a_row_in_leaves_no_caller_waiting():
+    service = EngineService(Counting(), max_rows=8, deadline_s=60)
+    with pytest.raises(EngineFatalError, match="nobody thought of it"):
+        service.speak(items("u3", "odd", "u1"))

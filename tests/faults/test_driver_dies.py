@@ -108,7 +108,7 @@ def test_a_stopped_driver_that_goes_on(drivers, manifest, undisturbed, tmp_path)
     first = drivers.start(manifest, out, moment=(14, "after", "stop"), heartbeat_s=0.2)
     wait_until(lambda: is_stopped(first), "the first driver stops")
     refused = drivers.run(manifest, out)
-    assert refused.code == 2
+    assert refused.code == 3
     assert f"process {first} on " in refused.said
     assert "is working on this run" in refused.said
     assert "--take-over" in refused.said

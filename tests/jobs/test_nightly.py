@@ -22,14 +22,13 @@ from pipeline.storage import open_store
 
 ROOT = Path(__file__).parents[2]
 FOREVER = float("inf")
-# a run that ends as the next line of `script` says; `whole` leaves what a run leaves
+# a run that ends as the next line of `script` says; `whole` leaves what `--summary` asks for
 MADE_UP = """
 import json, os, signal, sys, time
 from pathlib import Path
 out = Path({out!r})
 def whole(failed):
     (out / "summary.json").write_text(json.dumps(dict(rows=5, ok=5 - failed, failed=failed, rejected=0)))
-    (out / "_SUCCESS").write_text(json.dumps(dict(shards=1, rows=5)))
 script = out / "script"
 first, *rest = script.read_text().splitlines()
 script.write_text("\\n".join(rest))
@@ -45,7 +44,7 @@ def out(tmp_path: Path) -> Path:
 def night(out: Path, *script: str, attempts: int = 5, deadline: float = FOREVER, grace_s: float = 30.0):
     (out / "script").write_text("\n".join(script))
     command = [sys.executable, "-c", MADE_UP.format(out=str(out))]
-    return supervise(command, str(out), attempts, deadline, 0.01, grace_s)
+    return supervise(command, out / "summary.json", attempts, deadline, 0.01, grace_s)
 
 
 def test_a_whole_run_is_begun_once(out: Path) -> None:
@@ -70,15 +69,20 @@ def test_a_terminal_that_is_gone_ends_nothing(out: Path, monkeypatch: pytest.Mon
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
 
 
+def test_what_is_complete_is_so_however_its_process_ends(out: Path) -> None:
+    done = night(out, "whole(1); os.kill(os.getpid(), signal.SIGKILL)")
+    assert (done.codes, done.ended_by, done.exit_code) == ([-9], "done", 1)
+
+
 def test_failed_rows_make_a_whole_run(out: Path) -> None:
     done = night(out, "whole(2); sys.exit(1)")
     assert (done.codes, done.ended_by, done.exit_code) == ([1], "done", 1)
 
 
 def test_a_crash_is_not_taken_for_failed_rows(out: Path) -> None:
-    """Python's own exit code of a traceback is 1, too; the run of the night before lies there whole."""
-    done = night(out, "whole(0); raise OSError", attempts=1)
-    assert (done.codes, done.ended_by, done.exit_code) == ([1], "attempts", 3)
+    """Python's own exit code of a traceback is 1, too."""
+    done = night(out, "raise OSError", "whole(2); sys.exit(1)")
+    assert (done.codes, done.ended_by, done.exit_code) == ([1, 1], "done", 1)
 
 
 def test_no_success_no_zero(out: Path) -> None:
