@@ -1,7 +1,7 @@
 """A run in numbers: one pass over its result rows, the failed and rejected ones included.
 
 Word error rates are of the languages that are judged by words, character error rates of those where a
-character is the unit (zh, ja, ko, th): the two are never averaged with each other.
+character is the unit (zh, ja, ko, th and others): the two are never averaged with each other.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any
 
 from pipeline.metrics.breakdown import SIMILARITIES, Breakdown, Row, State, is_compared
 from pipeline.metrics.intervals import RESAMPLES
-from pipeline.metrics.normalizers import NORMALIZERS, Unit, normalizer_for
+from pipeline.metrics.normalizers import RATE_OF, unit_of
 
 JsonDict = dict[str, Any]
 _EVALUATOR_OF = {"wer": "transcriber", "cer": "transcriber"} | dict.fromkeys(SIMILARITIES, "speaker_encoder")
-_RATE_OF: dict[Unit, str] = {"word": "wer", "char": "cer"}
 _SEEN = ("transcriber", "speaker_encoder", "normalizer", "protocol")
 
 
@@ -30,7 +29,9 @@ def summarise(rows: Iterable[Row], *, resamples: int = RESAMPLES) -> JsonDict:
     intervals by a bootstrap of whole voices. `with_failures` counts a failed row as all deletions (rate 1,
     similarity 0), a rejected one by its best take, as failed if that has no score. `similarity_ground_truth`
     is of the rows that name a ground truth. `by_language`, `by_category` and `worst_voices` are empty where
-    there is only one. `audio_seconds` is of the `ok` rows.
+    there is only one; where `ok` rows are there and nobody has heard any, their rates are None.
+    `audio_seconds` is of the `ok` rows. The order of the rows changes nothing (of categories, which are
+    OTHERS).
 
     Memory: about 60 bytes a row, as much again at the end, and a few hundred for each distinct voice.
     """
@@ -58,7 +59,7 @@ def summarise(rows: Iterable[Row], *, resamples: int = RESAMPLES) -> JsonDict:
             if row[name] is not None:
                 values[row[name]] += 1
         scored += row["wer"] is not None or row["cer"] is not None
-        for metric in (_RATE_OF[unit], *(name for name in SIMILARITIES if is_compared(row, name))):
+        for metric in (RATE_OF[unit], *(name for name in SIMILARITIES if is_compared(row, name))):
             if row[metric] is None:
                 unscored[metric][_why_unscored(row, metric)] += 1
     return {
@@ -73,13 +74,6 @@ def summarise(rows: Iterable[Row], *, resamples: int = RESAMPLES) -> JsonDict:
         "finish_reasons": _sorted(finish_reasons),
         **{f"{name}s": _sorted(values) for name, values in seen.items()},
     }
-
-
-def unit_of(row: Row) -> Unit:
-    """What the row's language is judged by: of the normaliser that scored it, else of its language."""
-    family = (row.get("normalizer") or "").partition("/")[0]
-    known = NORMALIZERS.get(family) or normalizer_for(row.get("language") or "und")
-    return known.unit
 
 
 def _why_unscored(row: Mapping[str, Any], metric: str) -> str:

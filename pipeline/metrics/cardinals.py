@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LARGEST = 999_999
+LARGEST = 10**15 - 1
 # fmt: off
 _ONES = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -16,6 +16,8 @@ _ORDINALS = {
     "twelve": "twelfth",
 }
 # fmt: on
+_SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
+SCALE_WORDS = tuple(name for _, name in _SCALES)
 NUMBER_WORDS = frozenset({*_ONES, *_TENS[2:]})
 _THOUSANDS = r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])"
 # in this order: 21st; 1990s and 80s; the fraction after a number; a number, perhaps with thousands commas
@@ -32,7 +34,7 @@ _YEAR = re.compile(r"1[1-9][0-9]{2}|20[1-9][0-9]")
 def cardinal(number: int) -> str:
     """`number` in words without "and" or hyphens: 1205 is "one thousand two hundred five".
 
-    Raises ValueError outside 0..999,999.
+    Raises ValueError outside 0..LARGEST.
     """
     if not 0 <= number <= LARGEST:
         raise ValueError(f"{number} is outside 0..{LARGEST}")
@@ -40,13 +42,12 @@ def cardinal(number: int) -> str:
         return _ONES[number]
     if number < 100:
         return _join(_TENS[number // 10], number % 10)
-    if number < 1000:
-        return _join(f"{_ONES[number // 100]} hundred", number % 100)
-    return _join(f"{cardinal(number // 1000)} thousand", number % 1000)
+    size, name = next(scale for scale in _SCALES if number >= scale[0])
+    return _join(f"{cardinal(number // size)} {name}", number % size)
 
 
 def ordinal(number: int) -> str:
-    """The place in words: 21 is "twenty first". Raises ValueError outside 0..999,999."""
+    """The place in words: 21 is "twenty first". Raises ValueError outside 0..LARGEST."""
     head, space, last = cardinal(number).rpartition(" ")
     regular = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
     return head + space + _ORDINALS.get(last, regular)
@@ -69,15 +70,16 @@ def spell_numbers(text: str) -> str:
     """Every run of ASCII digits in `text` as words, set apart by spaces: "1,205" and "3.5" are numbers.
 
     Four digits without a comma from 1100 to 1999 and 2010 to 2099 are read as years, whatever they count.
-    Fractions, numbers with leading zeros and those over 999,999 are read digit by digit.
+    Digit by digit are read fractions, numbers with leading zeros and those over LARGEST, and seven digits or
+    more without a comma that are no round thousands: these are telephone numbers.
     """
     return _NUMBER.sub(_spell, text)
 
 
 def spell_whole(digits: str) -> str:
     """A whole number that is no year: with or without commas, digit by digit where it is no cardinal."""
-    digits = digits.replace(",", "")
-    return cardinal(int(digits)) if _is_cardinal(digits) else spell_digits(digits)
+    plain = digits.replace(",", "")
+    return cardinal(int(plain)) if _is_cardinal(digits) else spell_digits(plain)
 
 
 def spell_digits(digits: str) -> str:
@@ -89,8 +91,9 @@ def _spell(match: re.Match[str]) -> str:
     if match["fraction"]:
         return f" point {spell_digits(match['fraction'])} "
     if match["ordinal"]:
-        digits = match["ordinal"].replace(",", "")
-        return f" {ordinal(int(digits)) if _is_cardinal(digits) else spell_digits(digits)} "
+        digits = match["ordinal"]
+        plain = digits.replace(",", "")
+        return f" {ordinal(int(plain)) if _is_cardinal(digits) else spell_digits(plain)} "
     if match["decade"]:
         return f" {_plural(_number(match['decade'], match.string, match.end('decade')))} "
     return f" {_number(match['whole'], match.string, match.end('whole'))}{match['own'] or ''} "
@@ -107,7 +110,10 @@ def _plural(words: str) -> str:
 
 
 def _is_cardinal(digits: str) -> bool:
-    return len(digits) <= len(str(LARGEST)) and (digits == "0" or digits[0] != "0")
+    plain = digits.replace(",", "")
+    if len(plain) > len(str(LARGEST)) or (plain[0] == "0" and plain != "0"):
+        return False
+    return len(plain) < 7 or plain != digits or plain.endswith("000")
 
 
 def _join(head: str, rest: int) -> str:

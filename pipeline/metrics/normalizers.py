@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pipeline.metrics.spoken_english import fold_words, spell_symbols
+from pipeline.metrics.spoken_english import fold_words, spell_minus, spell_symbols
 
 Unit = Literal["word", "char"]
+RATE_OF: dict[Unit, str] = {"word": "wer", "char": "cer"}  # the column that a row is judged by
 
 # typographic and modifier apostrophes; the full-width one is folded by NFKC
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc", "'"))
@@ -43,8 +44,8 @@ def _generic(text: str) -> str:
 
 
 def _english(text: str) -> str:
-    # symbols go after the numbers: in "3+4" they are all that stands between two
-    spelled = spell_symbols(_folded(text))
+    # a minus may be a dash, and these go first; symbols go last: in "3+4" one is all between two numbers
+    spelled = spell_symbols(_folded(spell_minus(unicodedata.normalize("NFKC", text))))
     return fold_words(_generic("".join(" " if unicodedata.category(c)[0] == "S" else c for c in spelled)))
 
 
@@ -96,23 +97,30 @@ def _arabic_loose(text: str) -> str:
 
 
 NORMALIZERS: dict[str, Normalizer] = {
-    "en": Normalizer("en/2", "word", _english),
+    "en": Normalizer("en/3", "word", _english),
     "generic": Normalizer("generic/1", "word", _generic),
     "zh": Normalizer("zh/1", "char", _unspaced),
     "ja": Normalizer("ja/1", "char", _unspaced),
     "th": Normalizer("th/1", "char", _unspaced),
+    "unspaced": Normalizer("unspaced/1", "char", _unspaced),
     # words stay, for a WER; spacing is free enough that characters are the measure
     "ko": Normalizer("ko/1", "char", _generic),
     "ar_leaderboard": Normalizer("ar_leaderboard/1", "word", _arabic_leaderboard),
     "ar_loose": Normalizer("ar_loose/1", "word", _arabic_loose),
 }
+# the Chinese languages, and others that part no words: Lao, Khmer, Burmese, Shan, Mon, Tibetan, Dzongkha, and
+# those of Thailand that are written in its script
+_CHINESE = (
+    *("zh", "cmn", "yue", "wuu", "nan", "hak", "gan", "hsn"),
+    *("cdo", "cjy", "cpx", "czh", "czo", "mnp", "lzh"),
+)
+_NO_WORDS = ("lo", "km", "my", "shn", "mnw", "bo", "dz", "nod", "sou", "tts")
 _BY_LANGUAGE = {
     "en": "en",
-    "zh": "zh",
-    "cmn": "zh",
-    "yue": "zh",
+    **dict.fromkeys(_CHINESE, "zh"),
     "ja": "ja",
     "th": "th",
+    **dict.fromkeys(_NO_WORDS, "unspaced"),
     "ko": "ko",
     "ar": "ar_leaderboard",
     "arb": "ar_leaderboard",
@@ -123,3 +131,10 @@ def normalizer_for(language: str) -> Normalizer:
     """The default normaliser of a BCP-47 tag, by its primary subtag: `en-GB` is read as `en`."""
     primary = language.replace("_", "-").split("-")[0].lower()
     return NORMALIZERS[_BY_LANGUAGE.get(primary, "generic")]
+
+
+def unit_of(row: Mapping[str, Any]) -> Unit:
+    """What a result row is judged by: of the normaliser that scored it, else of its language."""
+    family = (row.get("normalizer") or "").partition("/")[0]
+    known = NORMALIZERS.get(family) or normalizer_for(row.get("language") or "und")
+    return known.unit

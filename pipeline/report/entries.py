@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.engine.dialogue import spoken_text
-from pipeline.metrics.aggregate import unit_of
+from pipeline.metrics.normalizers import unit_of
 from pipeline.records import Row
 from pipeline.report.alignment import align, normalizer_of
 from pipeline.report.measured import measured

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.metrics.aggregate import unit_of
 from pipeline.metrics.gates import reason_code
+from pipeline.metrics.normalizers import unit_of
 from pipeline.metrics.takes import passed_within
 from pipeline.records import Row
 from pipeline.report.rows import is_rejected

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.metrics.aggregate import unit_of
+from pipeline.metrics.normalizers import unit_of
 from pipeline.records import Row
 from pipeline.results import LIGHT_COLUMNS, iter_results
 

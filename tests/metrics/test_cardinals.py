@@ -14,19 +14,20 @@ VALUES = {
     "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }
 # fmt: on
+SCALES = {"thousand": 1000, "million": 1000**2, "billion": 1000**3, "trillion": 1000**4}
 
 
 def value_of(words: str) -> int:
     """Words back to a number, by adding and multiplying as one reads them."""
-    thousands, current = 0, 0
+    whole, current = 0, 0
     for word in words.split():
-        if word == "thousand":
-            thousands, current = current * 1000, 0
+        if word in SCALES:
+            whole, current = whole + current * SCALES[word], 0
         elif word == "hundred":
             current *= 100
         else:
             current += VALUES[word]
-    return thousands + current
+    return whole + current
 
 
 @pytest.mark.parametrize(
@@ -42,18 +43,21 @@ def value_of(words: str) -> int:
         (1_205, "one thousand two hundred five"),
         (40_012, "forty thousand twelve"),
         (999_999, "nine hundred ninety nine thousand nine hundred ninety nine"),
+        (1_000_000, "one million"),
+        (2_000_012, "two million twelve"),
+        (3_001_000_100, "three billion one million one hundred"),
     ],
 )
 def test_cardinals_by_hand(number, words):
     assert cardinal(number) == words
 
 
-@given(st.integers(0, 999_999))
+@given(st.integers(0, 10**15 - 1))
 def test_words_read_back_to_the_number(number):
     assert value_of(cardinal(number)) == number
 
 
-@pytest.mark.parametrize("number", [-1, 1_000_000])
+@pytest.mark.parametrize("number", [-1, 10**15])
 def test_out_of_range(number):
     with pytest.raises(ValueError, match="outside"):
         cardinal(number)
@@ -69,7 +73,11 @@ def test_out_of_range(number):
         ("3.50", "three point five zero"),
         ("1,234.5", "one thousand two hundred thirty four point five"),
         ("mp3", "mp three"),
-        ("1000000", "one zero zero zero zero zero zero"),
+        ("8,000,000", "eight million"),
+        ("1000000", "one million"),
+        ("1,234,567", "one million two hundred thirty four thousand five hundred sixty seven"),
+        ("5551234", "five five five one two three four"),  # a telephone number
+        ("1,000,000th", "one millionth"),
         ("1,2345", "one , two thousand three hundred forty five"),  # no thousands comma
         ("chapter 7.", "chapter seven ."),
         ("the 21st, 2ND and 1,000th", "the twenty first , second and one thousandth"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
-from pipeline.metrics.normalizers import NORMALIZERS, normalizer_for
+from pipeline.metrics.normalizers import NORMALIZERS, normalizer_for, unit_of
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,14 @@ from pipeline.metrics.normalizers import NORMALIZERS, normalizer_for
         ("EN_us", "en"),
         ("zh-Hant-TW", "zh"),
         ("yue", "zh"),
+        ("wuu", "zh"),
+        ("nan-TW", "zh"),
+        ("lzh", "zh"),
+        ("lo-LA", "unspaced"),
+        ("km", "unspaced"),
+        ("my", "unspaced"),
+        ("bo", "unspaced"),
+        ("dz", "unspaced"),
         ("ja", "ja"),
         ("ko-KR", "ko"),
         ("th", "th"),
@@ -35,9 +43,29 @@ def test_default_of_a_language(language, name):
 
 def test_ids_carry_a_version_and_units_are_the_languages():
     assert {name: normalizer.id for name, normalizer in NORMALIZERS.items()} == {
-        name: "en/2" if name == "en" else f"{name}/1" for name in NORMALIZERS
+        name: "en/3" if name == "en" else f"{name}/1" for name in NORMALIZERS
     }
-    assert {name for name, n in NORMALIZERS.items() if n.unit == "char"} == {"zh", "ja", "th", "ko"}
+    assert {name for name, n in NORMALIZERS.items() if n.unit == "char"} == {
+        *("zh", "ja", "th", "unspaced", "ko")
+    }
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "language", "unit"),
+    [
+        ("en/1", "ja", "word"),  # what it was scored by counts
+        ("th/1", "en", "char"),
+        (None, "ko-KR", "char"),
+        (None, "my", "char"),
+        ("generic/1", "my", "word"),
+        (None, "de", "word"),
+        (None, None, "word"),
+        ("unheard-of/3", "zh", "char"),
+    ],
+)
+def test_what_a_row_is_judged_by(normalizer, language, unit):
+    assert unit_of({"normalizer": normalizer, "language": language}) == unit
+    assert unit_of({"language": language}) == unit_of({"normalizer": None, "language": language})
 
 
 @pytest.mark.parametrize(
@@ -48,6 +76,11 @@ def test_ids_carry_a_version_and_units_are_the_languages():
         ("50 ways", "fifty ways", True),  # [ref]
         ("a well-known way", "a well known way", True),  # [ref]
         ("twenty-one", "21", True),
+        ("it was -5 outside", "it was minus five outside", True),
+        ("\u22125 and (-$3)", "minus five and minus three dollars", True),
+        ("1914-18", "1914 18", True),
+        ("pages 3 -5", "pages three five", True),  # no minus
+        ("-5", "5", False),
         ("$3.50", "three dollars and fifty cents", True),
         ("the boy's", "the boy’s", True),
         ("“Yes—no…maybe,” he said.", "yes no maybe he said", True),
@@ -103,6 +136,10 @@ def test_generic(text, expected):
         ("ja", "ｶﾞﾗｽ", "ガラス"),
         ("ja", "か\u3099", "が"),  # a combining dakuten
         ("th", "สวัสดี ครับ", "สวัสดีครับ"),
+        ("unspaced", "ສະບາຍດີ ທ່ານ", "ສະບາຍດີທ່ານ"),
+        ("unspaced", "မင်္ဂလာပါ။ နေကောင်းလား", "မင်္ဂလာပါနေကောင်းလား"),
+        ("unspaced", "ជំរាប\u200bសួរ។", "ជំរាបសួរ"),  # a space of no width
+        ("unspaced", "བཀྲ་ཤིས་བདེ་ལེགས།", "བཀྲཤིསབདེལེགས"),  # the point between syllables is not heard
         ("ko", "안녕하세요,  세계!", "안녕하세요 세계"),
     ],
 )
