@@ -146,8 +146,12 @@ def print_comparison(console: Console, account: dict[str, Any]) -> None:
     heard = sum(counts[name] for name in ("candidate", "tie", "baseline"))
     rows = [
         ("win rate of the candidate, Wilson", found["wilson"], heard),
-        ("the same, voices resampled", found["bootstrap"], heard),
-        ("with failed generations as losses", found["with_failures"], found["pairs"]),
+        (f"the same, {found['bootstrap']['voices']} voices drawn", found["bootstrap"], heard),
+        (
+            f"with failures as losses, {found['with_failures']['voices']} voices",
+            found["with_failures"],
+            found["pairs"],
+        ),
         ("judge: first clip wins", audit["first_wins"], audit["decisive"]),
         ("judge: same winner both ways", audit["agreement"], audit["read_twice"]),
     ]

@@ -38,7 +38,7 @@ class RunClips:
         self.items: dict[str, Item] = {}
         for commit in self._log.commits():
             self._commits[commit.key] = commit
-            columns = ["utterance_id", "target_text", "prompt_id", "speaker"]
+            columns = ["utterance_id", "target_text", "prompt_audio", "speaker"]
             for row in self._log.read_table(commit, columns).to_pylist():
                 self.items[row["utterance_id"]] = Item(row["target_text"], voice_block(row), commit.key)
         self._shard = lru_cache(maxsize=2)(self._read_shard)

@@ -18,7 +18,7 @@ from pipeline.storage import ObjectMissing, Store
 LISTING = "metadata.jsonl"
 # what `datasets` reads too; it refuses a folder that has two of them
 _OTHER_LISTINGS = ("metadata.csv", "metadata.parquet")
-_LISTED = ("utterance_id", "target_text", "wer", "similarity")
+_LISTED = ("utterance_id", "target_text", "wer", "cer", "similarity")
 _NAMED = 3
 
 

@@ -15,6 +15,7 @@ from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
 from pipeline.engine.embedded import note_of
 from pipeline.errors import ConfigError, printable
+from pipeline.metrics.normalizers import RATE_OF, unit_of
 from pipeline.plan import planned_shards
 from pipeline.preflight import PreflightReport
 from pipeline.progress import duration
@@ -26,7 +27,7 @@ from pipeline.uris import shown
 
 _TABLE_ROWS = 200
 _SHORT_COLUMNS = [
-    *("utterance_id", "status", "wer", "similarity", "similarity_ground_truth", "duration_s", "row"),
+    *("utterance_id", "status", "wer", "cer", "similarity", "similarity_ground_truth", "duration_s", "row"),
     *("speaker", "prompt_audio", "target_text", "hypothesis"),
     *("unscored_reason", "error_code", "error_message", "gate_reasons"),
 ]
@@ -125,7 +126,8 @@ def _error_rates(summary: dict[str, Any], heard_by: str) -> list[tuple[str, str]
     lines = []
     for name, key, of in told:
         rates = summary[key]
-        mean = f"{_number(rates['macro'], 3)}{_interval(rates['intervals']['macro'])} mean of rows"
+        interval = _interval(rates["intervals"]["macro"], rates["voices"])
+        mean = f"{_number(rates['macro'], 3)}{interval} mean of rows"
         over = f"{_number(rates['micro'], 3)} over all {of}"
         lines.append(
             (name, f"{mean}, {over} ({rates['rows']} rows{_missing(summary, key)}; heard by {heard_by})")
@@ -135,7 +137,7 @@ def _error_rates(summary: dict[str, Any], heard_by: str) -> list[tuple[str, str]
 
 def _similarity(summary: dict[str, Any], name: str, compared_by: str) -> str:
     found = summary[name]
-    mean = f"{_number(found['mean'], 3)}{_interval(found['interval'])} mean"
+    mean = f"{_number(found['mean'], 3)}{_interval(found['interval'], found['voices'])} mean"
     return f"{mean} ({found['rows']} rows{_missing(summary, name)}; {compared_by})"
 
 
@@ -147,8 +149,9 @@ def _to_ground_truth(summary: dict[str, Any], compared_by: str) -> list[tuple[st
     return [("to ground truth", _similarity(summary, name, compared_by))]
 
 
-def _interval(ends: Sequence[float] | None) -> str:
-    return "" if ends is None else f" [{ends[0]:.3f}-{ends[1]:.3f}]"
+def _interval(ends: Sequence[float] | None, voices: int) -> str:
+    """` [0.144 to 0.332, 8 voices]`: it is as wide as so few voices ask for."""
+    return "" if ends is None else f" [{ends[0]:z.3f} to {ends[1]:z.3f}, {voices} voices]"
 
 
 def _missing(summary: dict[str, Any], metric: str) -> str:
@@ -223,16 +226,21 @@ def print_results(
 
 
 def results_table(rows: list[Row]) -> Table:
-    """One line per manifest row: what was asked, what was heard, or why there is nothing to hear."""
+    """One line per manifest row: what was asked, what was heard, or why there is nothing to hear.
+
+    The rate is that of the row's language, in a column `wer` or `cer`; both where there are rows of both.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("id", no_wrap=True)
     table.add_column("status", no_wrap=True)
     has_truth = any(row["similarity_ground_truth"] is not None for row in rows)
-    for name in ("wer", "sim", *["sim gt"] * has_truth, "s", "row"):
+    units = [unit_of(row) for row in rows]
+    rates = [name for unit, name in RATE_OF.items() if unit in units] or ["wer"]
+    for name in (*rates, "sim", *["sim gt"] * has_truth, "s", "row"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("voice", no_wrap=True)
     table.add_column("text, and what was heard", ratio=1)
-    for row in rows:
+    for row, unit in zip(rows, units, strict=True):
         if row["status"] == "failed":
             said = Text(printable(f"{row['error_code']}: {row['error_message']}"), "red")
         else:
@@ -245,7 +253,7 @@ def results_table(rows: list[Row]) -> Table:
         table.add_row(
             Text(printable(row["utterance_id"])),
             row["status"],
-            _number(row["wer"], 2),
+            *(_number(row[name] if name == RATE_OF[unit] else None, 2) for name in rates),
             _number(row["similarity"], 2),
             *[_number(row["similarity_ground_truth"], 2)] * has_truth,
             _number(row["duration_s"], 1),

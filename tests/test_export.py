@@ -30,7 +30,7 @@ def test_export_is_files_by_id_and_their_listing(run_uri: str, tmp_path: Path) -
     lines = [json.loads(line) for line in (out / "metadata.jsonl").read_text("utf-8").splitlines()]
     listed = {line["file_name"]: line for line in lines}
     assert listed.keys() == {"utt-1.flac", "utt-2.flac", "utt-4.flac", "utt-5.flac"}
-    told = {"utterance_id": "utt-4", "target_text": "text 4", "wer": 0.5, "similarity": 0.5}
+    told = {"utterance_id": "utt-4", "target_text": "text 4", "wer": 0.5, "cer": None, "similarity": 0.5}
     assert told.items() <= listed["utt-4.flac"].items()
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from test_beforehand import Whole, whole
 
 from pipeline.metrics.aggregate import summarise
+from pipeline.records import Row
 from pipeline.results import read_results
 from pipeline.views import print_results, print_status, print_summary, results_table
 
@@ -39,7 +40,7 @@ def test_facts_are_neither_wrapped_nor_padded(whole: Whole) -> None:
 def test_results_in_a_pipe_are_a_line_a_row(whole: Whole, capfd: pytest.CaptureFixture[str]) -> None:
     print_results(console(), whole.run.uri, "table", None, all_columns=False, only_failed=False)
     header, *lines = (line.split("\t") for line in capfd.readouterr().out.splitlines())
-    assert header[:4] == ["utterance_id", "status", "wer", "similarity"]
+    assert header[:4] == ["utterance_id", "status", "wer", "cer"]
     assert header[-3:] == ["error_code", "error_message", "gate_reasons"]
     assert [line[:2] for line in lines] == [["good", "ok"], ["bad", "failed"]]
     assert all(len(line) == len(header) for line in lines)
@@ -94,3 +95,32 @@ def test_the_summary_says_why_scores_are_missing(whole: Whole) -> None:
     assert "(0 rows, 1 without: no voiced audio; " in similarity
     [wer] = [line for line in printed(shown) if line.startswith("WER")]
     assert "(1 rows; heard by" in wer
+    assert "[" not in wer, "one voice has no interval"
+
+
+def test_an_interval_stands_beside_its_number_of_voices(whole: Whole) -> None:
+    [good, *_] = read_results(whole.run.uri).to_pylist()
+    rows = [good | {"prompt_audio": f"{i}.flac", "similarity": 0.5 + i / 10} for i in range(3)]
+    shown = console()
+    print_summary(shown, summarise(rows), whole.run.uri)
+    [line] = [line for line in printed(shown) if line.startswith("similarity")]
+    # the percentiles are the least and the greatest voice, 2.69 times as far from the mean
+    assert "0.600 [0.331 to 0.869, 3 voices] mean (3 rows" in line
+
+
+def test_a_row_shows_the_rate_of_its_language(whole: Whole) -> None:
+    [good, *_] = read_results(whole.run.uri).to_pylist()
+    chinese = good | {"language": "zh", "normalizer": "zh/1", "wer": 1.0, "cer": 0.07}
+    english = good | {"language": "en", "normalizer": "en/3", "wer": 0.25, "cer": 0.11}
+
+    def table(*rows: Row) -> list[list[str]]:
+        shown = console(width=200)
+        shown.print(results_table(list(rows)))
+        return [line.split() for line in printed(shown)]
+
+    header, first, _ = table(chinese)
+    assert (header[2], first[2]) == ("cer", "0.07")
+    header, first, _ = table(english)
+    assert (header[2], first[2]) == ("wer", "0.25")
+    header, first, _, second, _ = table(chinese, english)
+    assert (header[2:4], first[2:4], second[2:4]) == (["wer", "cer"], ["-", "0.07"], ["0.25", "-"])

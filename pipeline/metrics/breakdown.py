@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.engine.dialogue import spoken_text
-from pipeline.metrics.intervals import Ints
+from pipeline.metrics.intervals import Ints, voice_block
 from pipeline.metrics.normalizers import Unit, normalizer_for
 from pipeline.metrics.rate_columns import (
     RateColumns,
@@ -18,6 +19,7 @@ from pipeline.metrics.rate_columns import (
     mean_of,
     means_by,
 )
+from pipeline.uris import shown
 
 JsonDict = dict[str, Any]
 Row = Mapping[str, Any]
@@ -27,6 +29,7 @@ State = Literal["ok", "rejected", "failed"]
 WORST_VOICES = 10
 _UNITS: dict[Unit, tuple[str, str]] = {"word": ("wer", "words"), "char": ("cer", "chars")}
 SIMILARITIES = ("similarity", "similarity_ground_truth")
+_NO_RATE = (0, None, None)  # of a group, as `means_by` gives it
 CATEGORIES, OTHERS = 100, "(others)"  # a category is whatever a manifest says, ids if it likes
 
 
@@ -45,6 +48,12 @@ class _Names:
             self._number[name] = len(self.names)
             self.names.append(name)
         return self._number[name]
+
+    def ranks(self) -> Ints:
+        """The place of each number's name among the sorted names: what is drawn must not go by arrival."""
+        ranks = np.empty(len(self.names), dtype=np.int64)
+        ranks[sorted(range(len(self.names)), key=self.names.__getitem__)] = np.arange(len(self.names))
+        return ranks
 
 
 class _Similarities:
@@ -80,8 +89,8 @@ class Breakdown:
         self._chars_of_words = RateColumns()
         self._similarities = {name: _Similarities() for name in SIMILARITIES}
         self._voices, self._languages, self._categories = _Names(), _Names(), _Names(CATEGORIES)
-        self._shown: list[str] = []  # what people call the voice of that number
-        self._unscored_ok = dict.fromkeys((*_UNITS, *SIMILARITIES), 0)
+        self._speakers: list[str] = []  # of the voice of that number, "" where no row names one
+        self._unscored_ok = dict.fromkeys(SIMILARITIES, 0)
 
     def add(self, row: Row, unit: Unit, state: State) -> None:
         groups = (
@@ -106,10 +115,12 @@ class Breakdown:
             self._unscored_ok[name] += 1
 
     def _voice(self, row: Row) -> int:
-        audio, speaker = row.get("prompt_audio") or "", row.get("speaker") or ""
-        number = self._voices.number(row.get("prompt_id") or speaker or audio)
-        if number == len(self._shown):
-            self._shown.append(speaker or audio.rpartition("/")[2].rpartition(".")[0])
+        number = self._voices.number(voice_block(row))
+        if number == len(self._speakers):
+            self._speakers.append("")
+        # of several names the first in the alphabet, in whatever order the rows come
+        named = filter(None, (self._speakers[number], row.get("speaker")))
+        self._speakers[number] = min(named, default="")
         return number
 
     def _add_rate(self, row: Row, unit: Unit, state: State, groups: Groups) -> None:
@@ -117,36 +128,37 @@ class Breakdown:
         if state != "failed" and row.get(_UNITS[unit][0]) is not None:
             columns.add(*_counts(row, unit), *groups, accepted=state == "ok")
         elif state == "ok":
-            self._unscored_ok[unit] += 1
+            columns.add_unscored(*groups)
         else:
             asked = _length(row, unit)
             columns.add(asked, asked, *groups, accepted=False)
 
     def summary(self, resamples: int) -> JsonDict:
         """Rates, similarities, by_language, by_category and worst_voices; see `aggregate.summarise`."""
+        ranks = self._voices.ranks()
         rates = {
-            _UNITS[unit][0]: _rates(columns, _UNITS[unit][1], self._unscored_ok[unit] > 0, resamples)
+            _UNITS[unit][0]: _rates(columns, _UNITS[unit][1], ranks, resamples)
             for unit, columns in self._primary.items()
         }
         return {
             **rates,
-            "cer_of_word_rows": _described(self._chars_of_words.accepted(), "chars", resamples),
-            **{name: self._similarity(name, resamples) for name in SIMILARITIES},
+            "cer_of_word_rows": _described(self._chars_of_words.accepted(), "chars", ranks, resamples),
+            **{name: self._similarity(name, ranks, resamples) for name in SIMILARITIES},
             "by_language": self._by_language(),
             "by_category": self._by_category(),
             "worst_voices": self._worst_voices(),
         }
 
-    def _similarity(self, name: str, resamples: int) -> JsonDict:
+    def _similarity(self, name: str, ranks: Ints, resamples: int) -> JsonDict:
         plain = self._similarities[name].table(accepted_only=True)
         every = self._similarities[name].table(accepted_only=False)
         if not len(plain) and self._unscored_ok[name]:
             every = plain  # nobody compared voices: failures alone would make a mean of 0
-        found = mean_of(plain.rates, plain.voices, resamples=resamples)
-        same = len(every) == len(plain)
-        return found | {
-            "with_failures": dict(found) if same else mean_of(every.rates, every.voices, resamples=resamples)
-        }
+        found = mean_of(plain.rates, ranks[plain.voices], resamples=resamples)
+        both = found
+        if len(every) != len(plain):
+            both = mean_of(every.rates, ranks[every.voices], resamples=resamples)
+        return found | {"with_failures": dict(both)}
 
     def _by_language(self) -> JsonDict:
         groups = self._groups("languages")
@@ -182,7 +194,7 @@ class Breakdown:
         worst: JsonDict = {}
         for unit in self._primary:
             entries = [
-                {"voice": self._voices.names[number], "name": self._shown[number], **entry}
+                {"voice": shown(self._voices.names[number]), "name": self._name(number), **entry}
                 for (of, number), entry in groups.items()
                 if of == unit and entry["macro_with_failures"] is not None
             ]
@@ -190,16 +202,23 @@ class Breakdown:
             worst[unit] = entries[:WORST_VOICES]
         return {unit: entries for unit, entries in worst.items() if entries}
 
+    def _name(self, number: int) -> str:
+        voice = self._voices.names[number]
+        return self._speakers[number] or voice.rpartition("/")[2].rpartition(".")[0]
+
     def _groups(self, key: Key) -> dict[tuple[Unit, int], JsonDict]:
         """Rows, rates and mean similarity of every language, category or voice, unit by unit."""
         alike = self._similarities["similarity"].table(accepted_only=True)
         similarity = means_by(alike, _key(alike, key))
         groups: dict[tuple[Unit, int], JsonDict] = {}
         for unit, columns in self._primary.items():
-            plain, every = columns.accepted(), columns.all()
-            scored = means_by(plain, _key(plain, key))
-            for number, (rows, macro, micro) in means_by(every, _key(every, key)).items():
-                own_rows, own_macro, own_micro = scored.get(number, (0, None, None))
+            plain, every, unscored = columns.accepted(), columns.all(), columns.unscored()
+            scored, counted = (means_by(table, _key(table, key)) for table in (plain, every))
+            unheard = {int(number) for number in np.unique(_key(unscored, key))} - scored.keys()
+            for number in sorted(counted.keys() | unheard):
+                own_rows, own_macro, own_micro = scored.get(number, _NO_RATE)
+                # where nobody listened, failures alone would make a rate of 1
+                rows, macro, micro = _NO_RATE if number in unheard else counted[number]
                 groups[unit, number] = {
                     "rows": own_rows,
                     "macro": own_macro,
@@ -217,21 +236,21 @@ def is_compared(row: Row, similarity: str) -> bool:
     return similarity == "similarity" or row.get("ground_truth_audio") is not None
 
 
-def _rates(columns: RateColumns, units: str, some_unscored: bool, resamples: int) -> JsonDict:
+def _rates(columns: RateColumns, units: str, ranks: Ints, resamples: int) -> JsonDict:
     plain, every = columns.accepted(), columns.all()
-    if not len(plain) and some_unscored:
-        every = plain  # nobody listened: failures alone would make a rate of 1
-    found = _described(plain, units, resamples)
+    if not len(plain) and len(columns.unscored()):
+        every = plain  # as in a group
+    found = _described(plain, units, ranks, resamples)
     same = len(every) == len(plain)
-    return found | {"with_failures": dict(found) if same else _described(every, units, resamples)}
+    return found | {"with_failures": dict(found) if same else _described(every, units, ranks, resamples)}
 
 
-def _described(table: RateTable, units: str, resamples: int) -> JsonDict:
+def _described(table: RateTable, units: str, ranks: Ints, resamples: int) -> JsonDict:
     return {
         "rows": len(table),
         "errors": int(table.errors.sum()),
         f"reference_{units}": int(table.units.sum()),
-        **describe(table, resamples=resamples),
+        **describe(replace(table, voices=ranks[table.voices]), resamples=resamples),
     }
 
 

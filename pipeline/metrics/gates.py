@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import GatesConfig, Limits
+from pipeline.metrics.figures import told_apart
 from pipeline.metrics.normalizers import normalizer_for
 from pipeline.records import is_failed
 
@@ -62,7 +63,8 @@ def gate(row: Row, limits: Limits) -> tuple[str, ...]:
             if limits.unscored_fails and missing not in reasons:
                 reasons.append(missing)
         elif not (value <= limit if upper else value >= limit):
-            reasons.append(f"{column}: {value:.4g} is {'over' if upper else 'under'} {limit:g}")
+            said, allowed = told_apart(value, limit)
+            reasons.append(f"{column}: {said} is {'over' if upper else 'under'} {allowed}")
     return tuple(reasons)
 
 

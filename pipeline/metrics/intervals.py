@@ -1,7 +1,7 @@
 """Intervals: what a set of this size can and cannot say.
 
 Rows of one voice fail together, so the bootstrap draws whole voices (blocked; Liu and Peng 2019,
-arXiv 1912.09508) and takes percentiles.
+arXiv 1912.09508) and takes percentiles, moved apart as few voices ask for (`student.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.metrics.student import widening
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 0
+Range = tuple[float, float]
+ANY: Range = (-np.inf, np.inf)
+SHARE: Range = (0.0, 1.0)
+ERROR_RATE: Range = (0.0, np.inf)  # a loop passes 100 %
+COSINE: Range = (-1.0, 1.0)
+COSINE_DIFFERENCE: Range = (-2.0, 2.0)
 # rows x resamples that are held at once, about 100 MB
 _CELLS = 4_000_000
 
@@ -36,18 +44,20 @@ class ScoredRow:
 class Interval:
     """An estimate with the ends of its interval; None where nothing was there to estimate it from.
 
-    `low` and `high` are None for fewer than two voices too: one block has no spread to measure.
+    `low` and `high` are None for fewer than two `voices` too: one block has no spread to measure. `voices` is
+    None where none were drawn (Wilson's).
     """
 
     estimate: float | None
     low: float | None
     high: float | None
+    voices: int | None = None
 
 
 def scored_rows(
     rows: Iterable[Mapping[str, Any]], metric: Literal["wer", "cer"] = "wer"
 ) -> dict[str, ScoredRow]:
-    """The scored among result rows (`RESULT_ROW`) by utterance id; the voice is the prompt, else the speaker.
+    """The scored among result rows (`RESULT_ROW`) by utterance id.
 
     A row without a score, or whose reference is empty, is not among them: count it beside.
     """
@@ -61,28 +71,34 @@ def scored_rows(
 
 
 def voice_block(row: Mapping[str, Any]) -> str:
-    """What a result row is drawn together with: the other rows of its prompt, else of its speaker."""
-    return row.get("prompt_id") or row.get("speaker") or ""
+    """The voice of a result row: its reference recording, else its speaker; "" where it has neither.
+
+    Not the prompt's id: that is another for every language and transcript of one recording, and a row that
+    was bad in the manifest has none.
+    """
+    return row.get("prompt_audio") or row.get("speaker") or ""
 
 
 def mean_interval(
     values: Sequence[float],
     voices: Sequence[str],
     *,
+    within: Range = ANY,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
     seed: int = SEED,
 ) -> Interval:
     """The mean of one value per row, in the values' unit, with its bootstrap interval blocked by voice."""
     if len(values) == 0:
-        return Interval(None, None, None)
+        return Interval(None, None, None, 0)
     names, voice_of = np.unique(voices, return_inverse=True)
     mean = float(np.mean(values))
     if len(names) < 2:
-        return Interval(mean, None, None)
+        return Interval(mean, None, None, len(names))
     sums, rows = np.bincount(voice_of, values, len(names)), np.bincount(voice_of)
     means = [times @ sums / (times @ rows) for times in draws(len(names), len(names), resamples, seed)]
-    return Interval(mean, *ends(np.concatenate(means), confidence))
+    spread = widened(np.concatenate(means), mean, len(names), confidence)
+    return Interval(mean, *ends(spread, mean, confidence, within), len(names))
 
 
 def wilson(successes: float, trials: int, confidence: float = CONFIDENCE) -> Interval:
@@ -114,11 +130,18 @@ def draws(voices: int, rows: int, resamples: int, seed: int) -> Iterator[Ints]:
         yield np.bincount(flat.ravel(), minlength=count * voices).reshape(count, voices)
 
 
-def ends(values: Floats, confidence: float) -> tuple[float, float]:
-    """The percentile interval of resampled values."""
+def widened(drawn: Floats, estimate: float, voices: int, confidence: float = CONFIDENCE) -> Floats:
+    """Resampled values, moved away from the estimate as so few voices ask for."""
+    return estimate + widening(voices, confidence) * (drawn - estimate)
+
+
+def ends(
+    spread: Floats, estimate: float, confidence: float = CONFIDENCE, within: Range = ANY
+) -> tuple[float, float]:
+    """The percentile interval of `widened` values, inside what the quantity can be; it holds the estimate."""
     tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(values, [tail, 100.0 - tail])
-    return float(low), float(high)
+    low, high = np.clip(np.percentile(spread, [tail, 100.0 - tail]), *within)
+    return min(float(low), estimate), max(float(high), estimate)
 
 
 def refuse_empty_references(rows: list[ScoredRow]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.metrics.figures import figure
 from pipeline.metrics.intervals import (
     CONFIDENCE,
     RESAMPLES,
@@ -22,6 +23,7 @@ from pipeline.metrics.intervals import (
     draws,
     ends,
     refuse_empty_references,
+    widened,
 )
 
 
@@ -29,8 +31,9 @@ from pipeline.metrics.intervals import (
 class Comparison:
     """Run B against run A on the ids that both have scored; rates are fractions, differences B - A in points.
 
-    `share_b_lower` is the share of resamples where B's rate is lower, ties as half. `resolvable_points` is
-    half the interval's width, never under what one error in one row makes; None for fewer than two voices.
+    `share_b_lower` is the share of resamples where B's rate is lower, ties as half, moved apart as the
+    interval's ends are. `resolvable_points` is half the interval's width, never under what one error in one
+    row makes; None for fewer than two voices.
     """
 
     aggregate: str
@@ -49,12 +52,13 @@ class Comparison:
             return "the two runs have no scored id in common"
         if self.resolvable_points is None or self.difference_points.low is None:
             return "one voice only: no interval can be given"
-        limit = f"this set cannot resolve less than {self.resolvable_points:.2g} points"
         low, high = self.difference_points.low, self.difference_points.high
+        least = figure(self.resolvable_points)
+        limit = f"{self.difference_points.voices} voices cannot resolve less than {least} points"
         if high is not None and high < 0:
-            return f"B is lower by {-self.difference_points.estimate:.2g} points; {limit}"
+            return f"B is lower by {figure(-self.difference_points.estimate)} points; {limit}"
         if low > 0:
-            return f"B is higher by {self.difference_points.estimate:.2g} points; {limit}"
+            return f"B is higher by {figure(self.difference_points.estimate)} points; {limit}"
         return f"no difference can be seen; {limit}"
 
 
@@ -77,7 +81,7 @@ def compare(
     ids = sorted(a.keys() & b.keys())
     only = (len(a) - len(ids), len(b) - len(ids))
     if not ids:
-        nothing = Interval(None, None, None)
+        nothing = Interval(None, None, None, 0)
         return Comparison(aggregate, 0, *only, None, None, nothing, None, None)
     refuse_empty_references([run[i] for run in (a, b) for i in ids])
     names, voice_of = np.unique([a[i].voice for i in ids], return_inverse=True)
@@ -85,7 +89,7 @@ def compare(
     first, second = (float(upper.sum() / lower.sum()) for upper, lower in sides)
     difference = 100.0 * (second - first)
     if len(names) < 2:
-        alone = Interval(difference, None, None)
+        alone = Interval(difference, None, None, len(names))
         return Comparison(aggregate, len(ids), *only, first, second, alone, None, None)
     deltas = np.concatenate(
         [
@@ -94,12 +98,13 @@ def compare(
             for times in draws(len(names), len(names), resamples, seed)
         ]
     )
+    deltas = widened(deltas, difference, len(names), confidence)
     # equal rates summed in another order differ in the last place
     deltas[np.abs(deltas) < 1e-9] = 0.0
-    low, high = ends(deltas, confidence)
+    low, high = ends(deltas, difference, confidence)
     lower_share = float((deltas < 0).mean() + 0.5 * (deltas == 0).mean())
     resolvable = max((high - low) / 2.0, _one_error([a[i] for i in ids], aggregate))
-    interval = Interval(difference, low, high)
+    interval = Interval(difference, low, high, len(names))
     return Comparison(aggregate, len(ids), *only, first, second, interval, lower_share, resolvable)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipeline.errors import RowError
-from pipeline.metrics.intervals import RESAMPLES, SEED, Interval, mean_interval, wilson
+from pipeline.metrics.intervals import RESAMPLES, SEED, SHARE, Interval, mean_interval, wilson
 
 Side = Literal["candidate", "baseline"]
 Winner = Literal["candidate", "baseline", "tie"]
@@ -171,10 +171,13 @@ def win_rate(judged: Sequence[Judged], *, resamples: int = RESAMPLES, seed: int 
         pairs=len(judged),
         counts={outcome: counts[outcome] for outcome in _STRICT},
         wilson=wilson(won, len(valid)),
-        bootstrap=mean_interval(credits, [row.voice for row in valid], resamples=resamples, seed=seed),
+        bootstrap=mean_interval(
+            credits, [row.voice for row in valid], within=SHARE, resamples=resamples, seed=seed
+        ),
         with_failures=mean_interval(
             [_STRICT[row.outcome] for row in judged],
             [row.voice for row in judged],
+            within=SHARE,
             resamples=resamples,
             seed=seed,
         ),

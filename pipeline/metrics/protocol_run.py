@@ -10,7 +10,14 @@ import numpy as np
 
 from pipeline.engine.dialogue import spoken_text
 from pipeline.errors import ConfigError
-from pipeline.metrics.intervals import RESAMPLES, Interval, ScoredRow, mean_interval, voice_block
+from pipeline.metrics.intervals import (
+    COSINE_DIFFERENCE,
+    RESAMPLES,
+    Interval,
+    ScoredRow,
+    mean_interval,
+    voice_block,
+)
 from pipeline.metrics.protocols import Protocol, score_under
 from pipeline.metrics.published import HeardBy, departures
 from pipeline.metrics.rate_columns import RateColumns, describe, mean_of
@@ -19,7 +26,7 @@ JsonDict = dict[str, Any]
 Row = Mapping[str, Any]
 COLUMNS = (
     *("utterance_id", "status", "language", "target_text", "hypothesis", "similarity"),
-    *("unscored_reason", "error_code", "prompt_id", "speaker"),
+    *("unscored_reason", "error_code", "prompt_audio", "speaker"),
 )
 
 
@@ -54,7 +61,8 @@ def evaluate(
 
     `wer` has the protocol's aggregate with its 95 % interval, voices drawn whole: `value` counts a missing
     row (failed, rejected, no transcript) as WER 1, `value_skipping` leaves it out as Seed-TTS Eval does, and
-    `similarity` likewise with 0. `empty_references` are in neither. Raises ConfigError for a row of another
+    `similarity` likewise with 0; `rows` and `voices` of each are what it is of. `empty_references` are not in
+    `wer`. Raises ConfigError for a row of another
     language.
     """
     refuse_other_languages(rows, protocol)
@@ -86,8 +94,12 @@ def evaluate(
         "wer": {
             "value": every[name],
             "interval": every["intervals"][name],
+            "rows": len(columns.all()),
+            "voices": every["voices"],
             "value_skipping": kept[name],
             "interval_skipping": kept["intervals"][name],
+            "rows_skipping": len(columns.accepted()),
+            "voices_skipping": kept["voices"],
             "share_over_50_percent": every["share_over_50_percent"],
         },
         "similarity": _similarity(rows, heard_by, resamples),
@@ -106,7 +118,8 @@ def compare_similarity(a: Sequence[Row], b: Sequence[Row], *, resamples: int = R
         for row in a
         if row["utterance_id"] in there
     ]
-    return mean_interval([gain for gain, _ in pairs], [voice for _, voice in pairs], resamples=resamples)
+    gains, voices = [gain for gain, _ in pairs], [voice for _, voice in pairs]
+    return mean_interval(gains, voices, within=COSINE_DIFFERENCE, resamples=resamples)
 
 
 def _accepted_similarity(row: Row) -> float | None:
@@ -140,7 +153,11 @@ def _similarity(rows: Sequence[Row], heard_by: HeardBy, resamples: int) -> JsonD
     return {
         "value": every["mean"],
         "interval": every["interval"],
+        "rows": every["rows"],
+        "voices": every["voices"],
         "value_skipping": kept["mean"],
         "interval_skipping": kept["interval"],
+        "rows_skipping": kept["rows"],
+        "voices_skipping": kept["voices"],
         "missing": every["rows"] - kept["rows"],
     }

@@ -8,16 +8,36 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.metrics.intervals import CONFIDENCE, RESAMPLES, SEED, Floats, Ints, draws, ends
+from pipeline.metrics.intervals import (
+    COSINE,
+    ERROR_RATE,
+    RESAMPLES,
+    SEED,
+    SHARE,
+    Floats,
+    Ints,
+    Range,
+    draws,
+    ends,
+    widened,
+)
 
 JsonDict = dict[str, Any]
-AGGREGATES = ("macro", "macro_clipped", "micro", "median", "p95", "share_over_50_percent")
+# what each can be
+AGGREGATES: dict[str, Range] = {
+    "macro": ERROR_RATE,
+    "macro_clipped": SHARE,
+    "micro": ERROR_RATE,
+    "median": ERROR_RATE,
+    "p95": ERROR_RATE,
+    "share_over_50_percent": SHARE,
+}
 # the reference asks for 2,000; a set of more pairs than this leaves gets fewer than RESAMPLES
 FEWEST_RESAMPLES = 2_000
 _PAIRS_DRAWN = 500_000_000
@@ -26,6 +46,7 @@ _CELLS_PER_PAIR = 300
 _MATRIX_CELLS = 4_000_000
 # with more distinct rates, the interval's ends of median and p95 are right to 0.1 % of the rank
 _DISTINCT_RATES = 1_024
+_ACCEPTED, _LOST, _UNSCORED = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +63,61 @@ class RateTable:
     def __len__(self) -> int:
         return len(self.rates)
 
+    def where(self, kept: npt.NDArray[np.bool_]) -> RateTable:
+        return RateTable(*(getattr(self, each.name)[kept] for each in fields(self)))
+
 
 class RateColumns:
-    """Rows as they come. `accepted` rows are the system's output, the others are counted beside."""
+    """Rows as they come. `accepted` rows are the system's output, `lost` ones are counted beside; `unscored`
+    rows are accepted ones that nobody has listened to."""
 
     def __init__(self) -> None:
         self._columns = [array("i") for _ in range(5)]
-        self._accepted = array("b")
+        self._kinds = array("b")
 
     def add(
         self, errors: int, units: int, voice: int, language: int = 0, category: int = 0, *, accepted: bool
     ) -> None:
         """A row of `errors` in `units` of the reference; nothing in nothing is a rate of 0."""
-        for column, value in zip(self._columns, (errors, units, voice, language, category), strict=True):
+        self._add((errors, units, voice, language, category), _ACCEPTED if accepted else _LOST)
+
+    def add_unscored(self, voice: int, language: int = 0, category: int = 0) -> None:
+        self._add((0, 0, voice, language, category), _UNSCORED)
+
+    def _add(self, values: tuple[int, ...], kind: int) -> None:
+        for column, value in zip(self._columns, values, strict=True):
             column.append(value)
-        self._accepted.append(accepted)
+        self._kinds.append(kind)
 
     def accepted(self) -> RateTable:
-        return self._table(np.frombuffer(self._accepted, np.int8).astype(bool))
+        return self._table().where(self._of(_ACCEPTED))
+
+    def unscored(self) -> RateTable:
+        return self._table().where(self._of(_UNSCORED))
 
     def all(self) -> RateTable:
-        return self._table(np.ones(len(self._accepted), dtype=bool))
+        """The accepted rows and the lost ones."""
+        return self._table().where(~self._of(_UNSCORED))
 
-    def _table(self, kept: npt.NDArray[np.bool_]) -> RateTable:
+    def _of(self, kind: int) -> npt.NDArray[np.bool_]:
+        return np.equal(np.frombuffer(self._kinds, np.int8), kind)
+
+    def _table(self) -> RateTable:
         errors, units, voices, languages, categories = (
-            np.frombuffer(column, np.dtype(column.typecode))[kept].astype(np.int64)
-            for column in self._columns
+            np.frombuffer(column, np.dtype(column.typecode)).astype(np.int64) for column in self._columns
         )
         return RateTable(errors, units, errors / np.maximum(units, 1), voices, languages, categories)
 
 
 def describe(table: RateTable, *, resamples: int = RESAMPLES, seed: int = SEED) -> JsonDict:
-    """The aggregates as fractions, and in `intervals` the ends [low, high] of each, blocked by voice.
+    """The aggregates as fractions, and in `intervals` the ends [low, high] of each, blocked by `voices`.
 
     macro is the mean of the rates, clipped with each at most 1 (a loop of 400 % hides nothing there), micro
     all errors over all units; median and p95 interpolate linearly; the share is of rates strictly over 0.5.
     None where there is no row; no interval for fewer than two voices.
     """
     if not len(table):
-        return dict.fromkeys(AGGREGATES) | {"intervals": dict.fromkeys(AGGREGATES)}
+        return dict.fromkeys(AGGREGATES) | {"voices": 0, "intervals": dict.fromkeys(AGGREGATES)}
     units = int(table.units.sum())
     found: JsonDict = {
         "macro": float(table.rates.mean()),
@@ -90,16 +127,20 @@ def describe(table: RateTable, *, resamples: int = RESAMPLES, seed: int = SEED) 
         "p95": float(np.percentile(table.rates, 95)),
         "share_over_50_percent": float((table.rates > 0.5).mean()),
     }
-    drawn = _resampled(table, resamples, seed)
-    return found | {"intervals": {name: _ends(drawn, name, found[name]) for name in AGGREGATES}}
+    voices = len(np.unique(table.voices))
+    drawn = _resampled(table, resamples, seed) if voices > 1 else {}
+    intervals = {
+        name: _ends(drawn.get(name), found[name], voices, within) for name, within in AGGREGATES.items()
+    }
+    return found | {"voices": voices, "intervals": intervals}
 
 
 def mean_of(values: Floats, voices: Ints, *, resamples: int = RESAMPLES, seed: int = SEED) -> JsonDict:
-    """{rows, mean, interval} of one value per row, the interval blocked by voice."""
-    if not len(values):
-        return {"rows": 0, "mean": None, "interval": None}
+    """{rows, voices, mean, interval} of one cosine per row, the interval blocked by voice."""
     names, voice_of = np.unique(voices, return_inverse=True)
-    found: JsonDict = {"rows": len(values), "mean": float(values.mean()), "interval": None}
+    found: JsonDict = {"rows": len(values), "voices": len(names), "mean": None, "interval": None}
+    if len(names):
+        found["mean"] = float(values.mean())
     if len(names) > 1:
         sums = np.stack([np.bincount(voice_of, values), np.bincount(voice_of)], axis=1)
         weighed = np.concatenate(
@@ -108,7 +149,7 @@ def mean_of(values: Floats, voices: Ints, *, resamples: int = RESAMPLES, seed: i
                 for times in draws(len(names), len(names), _affordable(len(names), resamples), seed)
             ]
         )
-        found["interval"] = list(ends(weighed[:, 0] / weighed[:, 1], CONFIDENCE))
+        found["interval"] = _ends(weighed[:, 0] / weighed[:, 1], found["mean"], len(names), COSINE)
     return found
 
 
@@ -129,11 +170,9 @@ def means_by(table: RateTable, key: Ints) -> dict[int, tuple[int, float, float |
     }
 
 
-def _resampled(table: RateTable, resamples: int, seed: int) -> dict[str, Floats] | None:
-    """Every aggregate of every resample [R]; None where there is one voice only."""
+def _resampled(table: RateTable, resamples: int, seed: int) -> dict[str, Floats]:
+    """Every aggregate of every resample [R]."""
     names, voice_of = np.unique(table.voices, return_inverse=True)
-    if len(names) < 2:
-        return None
     per_voice = np.stack(
         [
             np.bincount(voice_of, column)
@@ -207,9 +246,9 @@ def _quantile(values: Floats, upto: Floats, q: float) -> Floats:
     return made
 
 
-def _ends(drawn: dict[str, Floats] | None, name: str, estimate: float | None) -> list[float] | None:
+def _ends(drawn: Floats | None, estimate: float | None, voices: int, within: Range) -> list[float] | None:
     if drawn is None or estimate is None:
         return None
     # a resample of empty references alone has no micro average
-    values = drawn[name][np.isfinite(drawn[name])]
-    return list(ends(values, CONFIDENCE)) if len(values) else None
+    spread = widened(drawn[np.isfinite(drawn)], estimate, voices)
+    return list(ends(spread, estimate, within=within)) if len(spread) else None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.metrics.aggregate import unit_of
-from pipeline.metrics.intervals import mean_interval, scored_rows, voice_block
+from pipeline.metrics.intervals import COSINE_DIFFERENCE, Interval, mean_interval, scored_rows, voice_block
+from pipeline.metrics.normalizers import unit_of
 from pipeline.metrics.paired import compare as compare_paired
 from pipeline.records import Row
 from pipeline.report.rows import is_ok, rate_of, similarity_of
@@ -24,12 +24,13 @@ Pairs = list[tuple[Row, Row]]
 class Difference:
     """This run less the other, over the rows that both have scored: points of a rate, or of the cosine.
 
-    `low` and `high` are the ends of the 95 % interval of the mean, voices drawn whole; `resolvable` is the
+    `low` and `high` are the ends of the 95 % interval of the mean, `voices` drawn whole; `resolvable` is the
     least difference that this set could show, `lower` the share of resamples where this run's mean is the
     lower one. All are None for fewer than two voices, where there is nothing to draw; `lower` is of rates.
     """
 
     rows: int
+    voices: int
     mean: float
     low: float | None
     high: float | None
@@ -101,17 +102,11 @@ def _rates(pairs: Pairs, metric: Literal["wer", "cer"], unit: str) -> Difference
     of_unit = [pair for pair in pairs if unit_of(pair[0]) == unit_of(pair[1]) == unit]
     here, there = (scored_rows([pair[side] for pair in of_unit], metric) for side in (0, 1))
     found = compare_paired(there, here)
-    if found.difference_points.estimate is None:
-        return None
     values = [
         100.0 * (here[i].errors / here[i].units - there[i].errors / there[i].units)
         for i in sorted(here.keys() & there.keys())
     ]
-    interval = found.difference_points
-    return _difference(
-        values, found.difference_points.estimate, interval.low, interval.high, found.resolvable_points,
-        found.share_b_lower,
-    )  # fmt: skip
+    return _difference(values, found.difference_points, found.resolvable_points, found.share_b_lower)
 
 
 def _same_ground_truth(row: Row, other: Row) -> bool:
@@ -125,24 +120,20 @@ def _similarities(pairs: Pairs, column: str) -> Difference | None:
         for here, there in [(similarity_of(row, column), similarity_of(other, column))]
         if here is not None and there is not None
     ]
-    values = [value for value, _ in both]
-    mean = mean_interval(values, [voice for _, voice in both])
-    if mean.estimate is None:
-        return None
+    values, voices = [value for value, _ in both], [voice for _, voice in both]
+    mean = mean_interval(values, voices, within=COSINE_DIFFERENCE)
     half = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2.0
-    return _difference(values, mean.estimate, mean.low, mean.high, half, None)
+    return _difference(values, mean, half, None)
 
 
 def _difference(
-    values: list[float],
-    mean: float,
-    low: float | None,
-    high: float | None,
-    resolvable: float | None,
-    lower: float | None,
-) -> Difference:
+    values: list[float], mean: Interval, resolvable: float | None, lower: float | None
+) -> Difference | None:
+    if mean.estimate is None:
+        return None
     fell, rose = sum(value < 0 for value in values), sum(value > 0 for value in values)
-    return Difference(len(values), mean, low, high, resolvable, lower, fell, rose, values)
+    interval = (mean.voices or 0, mean.estimate, mean.low, mean.high)
+    return Difference(len(values), *interval, resolvable, lower, fell, rose, values)
 
 
 def _unlike(pairs: Pairs) -> list[str]:

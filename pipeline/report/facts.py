@@ -9,7 +9,9 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.engine.embedded import note_of
-from pipeline.metrics.aggregate import JsonDict, summarise, unit_of
+from pipeline.metrics.aggregate import JsonDict, summarise
+from pipeline.metrics.figures import figure
+from pipeline.metrics.normalizers import unit_of
 from pipeline.progress import duration
 from pipeline.records import Row
 from pipeline.report import histogram
@@ -91,7 +93,8 @@ def _rate(name: str, short: str, unit: str, rows: Sequence[Row], summary: JsonDi
     per = "words" if unit == "word" else "characters"
     details = [f"mean of {many(rates['rows'], 'row')}; {percent(rates['micro'])} over all {per}"]
     if (ends := rates["intervals"]["macro"]) is not None:
-        details.append(f"95\u202f% interval of the mean {percent(ends[0])} to {percent(ends[1])}, by voice")
+        between = f"{percent(ends[0])} to {percent(ends[1])}"
+        details.append(f"95\u202f% interval of the mean {between}, {_drawn(rates['voices'])}")
     if values:
         over = percent(rates["share_over_50_percent"])
         details.append(f"95th percentile {percent(rates['p95'])}; {over} of rows over 50\u202f%")
@@ -117,7 +120,8 @@ def _similarity(name: str, column: str, to: str, rows: Sequence[Row], summary: J
     values = [value for value in found if value is not None]
     details = [f"mean cosine to {to}, {many(len(values), 'row')}"]
     if ends is not None:
-        details.append(f"95\u202f% interval of the mean {ends[0]:.3f} to {ends[1]:.3f}, by voice")
+        between = f"{ends[0]:z.3f} to {ends[1]:z.3f}"
+        details.append(f"95\u202f% interval of the mean {between}, {_drawn(summary[column]['voices'])}")
     return Tile(
         name,
         "\u2013" if mean is None else f"{mean:.3f}",
@@ -126,6 +130,10 @@ def _similarity(name: str, column: str, to: str, rows: Sequence[Row], summary: J
         any(name.startswith(_DEMO) for name in summary["speaker_encoders"]),
         histogram.picture(values, 0.0, 1.0, 20, "Similarity", lambda x: f"{x:.2f}"),
     )
+
+
+def _drawn(voices: int) -> str:
+    return f"{voices:,} voices drawn whole"
 
 
 def _missing(summary: JsonDict, metric: str) -> list[str]:
@@ -175,24 +183,24 @@ def _difference_tile(
         return form.format(value).replace("-", "\u2212")
 
     def shown(value: float) -> str:
-        return number(value, "{:+.1f} points" if in_points else "{:+.3f}")
+        return number(value, "{:+z.1f} points" if in_points else "{:+z.3f}")
 
     better, worse = (difference.fell, difference.rose) if in_points else (difference.rose, difference.fell)
     same = difference.rows - better - worse
     details = [f"{better:,} rows better, {worse:,} worse, {same:,} the same"]
     if difference.low is None or difference.high is None or difference.resolvable is None:
         details.append("one voice only: no interval can be given")
+    elif better == worse == 0:
+        details.append("identical in every row")
     else:
-        details.append(
-            f"95\u202f% interval {shown(difference.low)} to {shown(difference.high)}, voices drawn whole"
-        )
+        between = f"{shown(difference.low)} to {shown(difference.high)}"
+        details.append(f"95\u202f% interval {between}, {_drawn(difference.voices)}")
         if difference.lower is not None:
             details.append(f"lower here in {percent(difference.lower, 0)} of the draws")
-        seen = difference.low > 0 or difference.high < 0
-        limit = f"{difference.resolvable:.2g}{' points' if in_points else ''}"
-        details.append(
-            f"{'' if seen else 'no difference can be seen; '}this set cannot resolve less than {limit}"
-        )
+        seen = "" if difference.low > 0 or difference.high < 0 else "no difference can be seen; "
+        if difference.resolvable > 1e-9:  # else every voice has changed by the same
+            limit = f"{figure(difference.resolvable)}{' points' if in_points else ''}"
+            details.append(f"{seen}these voices cannot resolve less than {limit}")
     most = histogram.round_end(max(abs(value) for value in difference.values) or 0.1)
     end = min(most, 100.0 if in_points else 1.0)
 

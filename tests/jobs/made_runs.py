@@ -34,7 +34,7 @@ def spoken(
         "hypothesis": heard,
         "audio": {"bytes": tone(seconds), "path": None},
         "num_samples": int(seconds * RATE),
-        "prompt_id": f"voice-{number % 3}",
+        "prompt_audio": f"voice-{number % 3}",
         "similarity": 0.5,
         **values,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 
 from pipeline.metrics.intervals import draws
 
@@ -19,7 +20,10 @@ def estimates(rates, errors, units):
 
 
 def intervals(rows, resamples):
-    """`rows` are (errors, units, voice); the ends [low, high] of every aggregate, None for one voice."""
+    """`rows` are (errors, units, voice); the ends [low, high] of every aggregate, None for one voice.
+
+    They are as far from the estimate as Student's t has them, from 0 to 1 at most where that is all there is.
+    """
     errors, units = (np.array([row[i] for row in rows]) for i in (0, 1))
     names, voice_of = np.unique([row[2] for row in rows], return_inverse=True)
     if len(names) < 2:
@@ -29,4 +33,12 @@ def intervals(rows, resamples):
         for drawn in times:
             some = np.repeat(np.arange(len(rows)), drawn[voice_of])
             found.append(estimates(errors[some] / units[some], errors[some], units[some]))
-    return {name: np.percentile([each[name] for each in found], [2.5, 97.5]) for name in found[0]}
+    voices = len(names)
+    factor = stats.t.ppf(0.975, voices - 1) / stats.norm.ppf(0.975) * np.sqrt(voices / (voices - 1))
+    made = {}
+    for name, here in estimates(errors / units, errors, units).items():
+        low, high = np.percentile([each[name] for each in found], [2.5, 97.5])
+        most = 1.0 if name in ("macro_clipped", "share_over_50_percent") else np.inf
+        low, high = max(0.0, here - factor * (here - low)), min(most, here + factor * (high - here))
+        made[name] = [min(low, here), max(high, here)]
+    return made

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_by_row import intervals
 
-from pipeline.metrics.aggregate import summarise, unit_of
+from pipeline.metrics.aggregate import summarise
 from pipeline.metrics.breakdown import CATEGORIES, OTHERS
 from pipeline.metrics.intervals import mean_interval
 from pipeline.records import RESULT_ROW, to_table
@@ -55,7 +55,7 @@ def test_ground_truths_by_hand():
     reason = "English only; similarity: silent; ground truth: no speaker embedding of it"
     summary = summary_of(
         ok(0, 10, similarity=0.5, similarity_ground_truth=0.75, **truth),
-        ok(0, 10, similarity=0.5, similarity_ground_truth=0.25, prompt_id="q", **truth),
+        ok(0, 10, similarity=0.5, similarity_ground_truth=0.25, prompt_audio="q", **truth),
         ok(0, 10, similarity=0.5),
         ok(0, 10, unscored_reason=reason, wer=None, cer=None, **truth),
         failed("load_prompt", "audio_empty", **truth),
@@ -104,6 +104,7 @@ def test_by_hand():
     }
     assert aggregates(summary["wer"]) == {
         "rows": 3,
+        "voices": 1,
         "errors": 4,
         "reference_words": 24,
         "macro": pytest.approx((0.0 + 0.1 + 0.75) / 3),
@@ -118,10 +119,16 @@ def test_by_hand():
     assert summary["cer"]["rows"] == 0
     # one voice: no interval
     assert set(summary["wer"]["intervals"].values()) == {None}
-    assert aggregates(summary["similarity"]) == {"rows": 2, "mean": pytest.approx(0.7), "interval": None}
+    assert aggregates(summary["similarity"]) == {
+        "rows": 2,
+        "voices": 1,
+        "mean": pytest.approx(0.7),
+        "interval": None,
+    }
     # three failed rows of no known text: a rate of 1 in one word, and nothing alike
     assert aggregates(summary["wer"]["with_failures"]) == {
         "rows": 6,
+        "voices": 1,
         "errors": 7,
         "reference_words": 27,
         "macro": pytest.approx((0.0 + 0.1 + 0.75 + 3) / 6),
@@ -213,26 +220,11 @@ def test_words_and_characters_are_never_averaged_together():
     assert summary["unscored_reasons"]["wer"] == {}
     assert {name: entry["unit"] for name, entry in summary["by_language"].items()} == {
         "en": "word",
+        "ja": "char",  # nobody has heard it
         "zh": "char",
     }
     assert summary["by_language"]["en"]["macro"] == pytest.approx(0.2)
     assert summary["by_language"]["zh"]["macro"] == pytest.approx(0.05)
-
-
-@pytest.mark.parametrize(
-    ("normalizer", "language", "unit"),
-    [
-        ("en/1", "ja", "word"),  # what it was scored by counts
-        ("th/1", "en", "char"),
-        (None, "ko-KR", "char"),
-        (None, "de", "word"),
-        (None, None, "word"),
-        ("unheard-of/3", "zh", "char"),
-    ],
-)
-def test_what_a_row_is_judged_by(normalizer, language, unit):
-    assert unit_of({"normalizer": normalizer, "language": language}) == unit
-    assert unit_of({"language": language}) == unit_of({"normalizer": None, "language": language})
 
 
 def test_failures_are_counted_both_ways():
@@ -269,15 +261,16 @@ def test_failures_alone_make_no_rate_where_nobody_listened():
 
 def test_intervals_draw_whole_voices():
     rows = [
-        ok(i % 4, 5 + i % 7, prompt_id=f"v{i % 9}", utterance_id=f"u{i}", similarity=(i % 10) / 10)
+        ok(i % 4, 5 + i % 7, prompt_audio=f"v{i % 9}", utterance_id=f"u{i}", similarity=(i % 10) / 10)
         for i in range(80)
     ]
     summary = summary_of(*rows, resamples=400)
-    counts = [(row["wer_substitutions"], row["wer_reference_words"], row["prompt_id"]) for row in rows]
+    counts = [(row["wer_substitutions"], row["wer_reference_words"], row["prompt_audio"]) for row in rows]
     for name, ends in intervals(counts, resamples=400).items():
         assert summary["wer"]["intervals"][name] == pytest.approx(list(ends))
+    assert summary["wer"]["voices"] == summary["similarity"]["voices"] == 9
     alike = mean_interval(
-        [row["similarity"] for row in rows], [row["prompt_id"] for row in rows], resamples=400
+        [row["similarity"] for row in rows], [row["prompt_audio"] for row in rows], resamples=400
     )
     assert summary["similarity"]["interval"] == pytest.approx([alike.low, alike.high])
 
@@ -316,7 +309,8 @@ def test_a_manifest_that_has_an_id_for_a_category_does_not_swell_the_summary():
 
 def test_the_worst_voices_come_first():
     rows = [ok(i, 10, prompt_id=f"id-{i}", prompt_audio=f"s3://b/voice-{i}.flac") for i in range(10)]
-    rows += [ok(1, 10, prompt_id="named", speaker="Ann"), failed("g", "c", prompt_id="named", speaker="Ann")]
+    ann = {"prompt_audio": "https://user:secret@host/ann.flac", "speaker": "Ann"}
+    rows += [ok(1, 10, prompt_id="named", **ann), failed("g", "c", **ann)]
     rows += [failed("check_prompt", "uri_not_found", prompt_audio="gone.wav")]
     worst = summary_of(*rows)["worst_voices"]["word"]
     assert [entry["name"] for entry in worst[:4]] == ["gone", "voice-9", "voice-8", "voice-7"]
@@ -332,10 +326,53 @@ def test_the_worst_voices_come_first():
         "similarity": None,
     }
     ann = next(entry for entry in worst if entry["name"] == "Ann")
+    assert ann["voice"] == "https://host/ann.flac"
     assert (ann["macro"], ann["macro_with_failures"]) == (pytest.approx(0.1), pytest.approx(0.55))
     assert len(worst) == 10
-    assert summary_of(ok(1, 10, prompt_id="alone"))["worst_voices"] == {}
+    assert summary_of(ok(1, 10, prompt_audio="alone"))["worst_voices"] == {}
     assert summary_of(ok(1, 10), ok(2, 10))["by_language"] == {}
+
+
+def test_where_nobody_listened_failures_make_no_rate():
+    lost = {"target_text": "eins zwei", "language": "de", "category": "numbers", "prompt_audio": "b"}
+    deaf = {"status": "ok", "language": "de", "category": "numbers", "prompt_audio": "b", "speaker": "Ben"}
+    summary = summary_of(
+        ok(1, 10, language="en", category="questions", prompt_audio="a"),
+        failed("g", "c", language="en", category="questions", prompt_audio="a", target_text="one two"),
+        deaf,
+        failed("g", "c", **lost),
+        failed("g", "c", **lost),
+    )
+    german, english = summary["by_language"]["de"], summary["by_language"]["en"]
+    nothing = {"rows": 0, "macro": None, "micro": None, "similarity": None}
+    nothing |= {"rows_with_failures": 0, "macro_with_failures": None, "micro_with_failures": None}
+    assert german == nothing | {"unit": "word"}
+    assert english["macro_with_failures"] == pytest.approx((0.1 + 1.0) / 2)
+    assert summary["by_category"]["word"]["numbers"] == nothing
+    assert [entry["voice"] for entry in summary["worst_voices"]["word"]] == ["a"]
+    # where none was accepted, that is what there is to say
+    only = summary_of(ok(1, 10, language="en"), failed("g", "c", **lost))["by_language"]["de"]
+    assert (only["rows"], only["macro_with_failures"]) == (0, 1.0)
+
+
+@given(st.permutations(range(12)))
+def test_the_order_of_the_rows_changes_nothing(order):
+    rows = [
+        ok(i % 5, 4 + i % 3, prompt_audio=f"v{i % 5}", similarity=i / 12, language=("en", "de")[i % 2])
+        | ({"speaker": f"s{i % 4}"} if i % 3 else {})
+        for i in range(11)
+    ]
+    rows.append(failed("g", "c", prompt_audio="v1", target_text="one two"))
+    summary, other = summary_of(*rows), summary_of(*(rows[i] for i in order))
+    assert flat(other) == pytest.approx(flat(summary))
+
+
+def flat(value, name=""):
+    """Every number and text by its path."""
+    if not isinstance(value, (dict, list)):
+        return {name: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {at: one for key, each in items for at, one in flat(each, f"{name}/{key}").items()}
 
 
 ROWS = st.lists(

@@ -47,6 +47,7 @@ def test_the_limit_itself_passes():
         ({"wer": 4.0}, "wer: 4 is over 0.3"),
         ({"cer": 0.25}, "cer: 0.25 is over 0.2"),
         ({"similarity": 0.41234567}, "similarity: 0.4123 is under 0.6"),
+        ({"similarity": 0.59999999}, "similarity: 0.59999999 is under 0.6"),
         ({"similarity": math.nan}, "similarity: nan is under 0.6"),
         ({"length_ratio": 0.1}, "length_ratio: 0.1 is under 0.5"),
         ({"length_ratio": 3.0}, "length_ratio: 3 is over 2"),

@@ -34,10 +34,12 @@ def test_what_is_hard_for_both_cancels():
     a, b = run_of(errors), run_of([count + 1 for count in errors])
     found = compare(a, b)
     # every row is worse by one word of ten: exactly 10 points, however different the rows are
-    assert found.difference_points == Interval(*[pytest.approx(10.0)] * 3)
+    assert found.difference_points == Interval(*[pytest.approx(10.0)] * 3, 300)
     assert found.share_b_lower == 0.0
     assert found.resolvable_points == pytest.approx(100 / (300 * 10))  # one error in one row
-    assert found.verdict().startswith("B is higher by 10 points; this set cannot resolve less than 0.033")
+    assert found.verdict().startswith(
+        "B is higher by 10.0 points; 300 voices cannot resolve less than 0.0333 "
+    )
 
 
 @pytest.mark.parametrize("aggregate", ["macro", "micro"])
@@ -80,7 +82,7 @@ def test_what_cannot_be_compared():
     assert (nothing.rows, nothing.only_in_a, nothing.difference_points.estimate) == (0, 1, None)
     assert nothing.verdict() == "the two runs have no scored id in common"
     alone = compare(run_of([1, 2], voices=1), run_of([2, 2], voices=1))
-    assert alone.difference_points == Interval(pytest.approx(5.0), None, None)
+    assert alone.difference_points == Interval(pytest.approx(5.0), None, None, 1)
     assert alone.verdict() == "one voice only: no interval can be given"
     with pytest.raises(ValueError, match="p95: compare macro or micro"):
         compare({}, {}, aggregate="p95")
@@ -89,6 +91,27 @@ def test_what_cannot_be_compared():
 def test_verdicts():
     a = integers(4, 0, 6, 100)
     same = compare(run_of(a), run_of(a[::-1]))
-    assert same.verdict().startswith("no difference can be seen; this set cannot resolve less than")
+    assert same.verdict().startswith("no difference can be seen; 100 voices cannot resolve less than")
     lower = compare(run_of([count + 1 for count in a]), run_of(a))
-    assert lower.verdict().startswith("B is lower by 10 points;")
+    assert lower.verdict().startswith("B is lower by 10.0 points;")
+
+
+def test_numbers_are_written_out():
+    # a loop of 300 words, in one voice of two: the ends are nine times as far apart as the two voices
+    found = compare(run_of([0, 0]), run_of([0, 300]))
+    assert found.verdict() == "no difference can be seen; 2 voices cannot resolve less than 13800 points"
+
+
+@pytest.mark.parametrize("voices", [2, 3, 5])
+def test_two_equal_systems_seldom_differ_however_few_the_voices(voices):
+    random = np.random.default_rng(9)
+
+    def heard(hard):
+        return run_of(random.binomial(40, np.tile(hard, 6)).tolist(), 40, voices)
+
+    seen = 0
+    for _ in range(300):
+        # every voice is easier for one system or the other, none of the two for all voices
+        here, there = (np.clip(random.normal(0.3, 0.1, voices), 0.02, 0.98) for _ in "ab")
+        seen += "no difference" not in compare(heard(here), heard(there), resamples=300).verdict()
+    assert seen / 300 < 0.1

@@ -26,7 +26,7 @@ def row(number, text="one two three four", heard=None, **values):
         "similarity": None,
         "unscored_reason": None,
         "error_code": None,
-        "prompt_id": f"voice-{number % 2}",
+        "prompt_audio": f"voice-{number % 2}",
         "speaker": None,
         **values,
     }
@@ -55,6 +55,9 @@ def test_missing_rows_are_failures_and_the_other_way_is_beside_it():
     assert account["similarity"]["missing"] == 2
     theirs = mean_interval([0, 0.25, 1, 1, 1], ["0", "1", "0", "1", "0"], resamples=100)
     assert account["wer"]["interval"] == pytest.approx([theirs.low, theirs.high])
+    assert (account["wer"]["rows"], account["wer"]["rows_skipping"]) == (5, 2)
+    assert (account["similarity"]["rows"], account["similarity"]["rows_skipping"]) == (6, 4)
+    assert account["wer"]["voices"] == account["wer"]["voices_skipping"] == 2
 
 
 def test_the_protocol_says_how_rates_become_one():

@@ -58,7 +58,8 @@ def test_of_very_many_distinct_rates_the_ends_are_right_to_a_thousandth_of_the_r
 
 def test_nothing_and_empty_references():
     assert describe(RateColumns().all()) == dict.fromkeys(AGGREGATES) | {
-        "intervals": dict.fromkeys(AGGREGATES)
+        "voices": 0,
+        "intervals": dict.fromkeys(AGGREGATES),
     }
     found = describe(columns_of([(0, 0, 0), (0, 0, 1)]).all(), resamples=5)
     assert (found["macro"], found["micro"], found["intervals"]["micro"]) == (0.0, None, None)
@@ -69,6 +70,9 @@ def test_only_accepted_rows_are_the_system_s():
     columns.add(4, 4, 1, 0, accepted=False)
     assert (len(columns.accepted()), len(columns.all())) == (1, 2)
     assert describe(columns.all(), resamples=5)["macro"] == pytest.approx(0.625)
+    columns.add_unscored(2)
+    assert (len(columns.accepted()), len(columns.all()), len(columns.unscored())) == (1, 2, 1)
+    assert columns.unscored().voices.tolist() == [2]
 
 
 def test_groups_by_hand():
@@ -83,10 +87,20 @@ def test_a_mean_of_one_voice_has_no_interval():
     voices = np.zeros(3, dtype=np.int64)
     assert mean_of(np.array([0.1, 0.2, 0.6]), voices) == {
         "rows": 3,
+        "voices": 1,
         "mean": pytest.approx(0.3),
         "interval": None,
     }
     assert mean_of(np.array([]), np.array([], dtype=np.int64))["mean"] is None
+
+
+def test_an_interval_stays_where_the_quantity_can_be():
+    # two voices: the ends are nine times as far as those of the percentiles
+    apart = describe(columns_of([(0, 4, 0), (3, 4, 1)]).all(), resamples=400)
+    assert apart["intervals"]["macro"] == [0.0, pytest.approx(0.375 + 9.17 * 0.375, rel=1e-3)]
+    assert apart["intervals"]["macro_clipped"] == apart["intervals"]["share_over_50_percent"] == [0.0, 1.0]
+    alike = mean_of(np.array([0.1, 0.9]), np.array([0, 1]))
+    assert (alike["voices"], alike["interval"]) == (2, [-1.0, 1.0])
 
 
 def test_fewer_resamples_for_more_pairs_but_never_below_the_reference_s():

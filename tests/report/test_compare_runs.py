@@ -42,8 +42,10 @@ def test_what_changed_between_two_runs() -> None:
     assert found.chars is None
     assert found.similarity is not None
     assert (found.similarity.rows, found.similarity.mean) == (2, 0.125)  # (0.25 + 0) / 2
-    # a draw of the two voices is aa, ab or bb: 0.25, 0.125 or 0
-    assert (found.similarity.low, found.similarity.high, found.similarity.resolvable) == (0.0, 0.25, 0.125)
+    # a draw of the two voices is aa, ab or bb: 0.25, 0.125 or 0; two voices ask for 9.168 times as much
+    half = pytest.approx(9.168 * 0.125, abs=1e-3)
+    assert (found.similarity.high - 0.125, 0.125 - found.similarity.low) == (half, half)
+    assert (found.similarity.resolvable, found.similarity.voices) == (half, 2)
     assert found.unlike == []
 
 
@@ -131,8 +133,7 @@ def test_similarity_to_the_ground_truth_where_both_have_it() -> None:
     found = compare(here, there).similarity_ground_truth
     assert found is not None
     assert (found.values, found.mean, found.fell, found.rose) == ([0.25, 0.0], 0.125, 0, 1)
-    # a draw of the two voices is aa, ab or bb: 0.25, 0.125 or 0
-    assert (found.low, found.high, found.resolvable, found.lower) == (0.0, 0.25, 0.125, None)
+    assert (found.voices, found.resolvable, found.lower) == (2, pytest.approx(1.146, abs=1e-3), None)
     assert compare(here, rows(spoken(1, TEXT, TEXT))).similarity_ground_truth is None
     entries = [entry_of(row) for row in here]
     add_changes(entries, here, there)

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from pipeline import cli
 from pipeline.errors import ConfigError, RunConflictError
+from pipeline.metrics.aggregate import summarise
 from pipeline.metrics.normalizers import normalizer_for
+from pipeline.records import RESULT_ROW, to_table
 from pipeline.report.page import script_json
 from pipeline.report.write import write_report
 from pipeline.storage import open_store
@@ -167,11 +169,34 @@ def test_a_comparison_of_ground_truths(tmp_path: Path) -> None:
         for name, first, second in (("here", 0.75, 0.75), ("there", 0.5, 0.25))
     )
     text = text_of(page_of(here, compare_with=there))
-    # draws of the two voices: +0.25, +0.375, +0.5
+    # draws of the two voices: +0.25, +0.375, +0.5; two voices ask for 9.168 times their distance, 1.146
     change = text.partition("Similarity to the ground truth, change demo ")[2]
     assert change.startswith("+0.375")
-    assert "interval +0.250 to +0.500, voices drawn whole this set cannot resolve less than 0.12" in change
+    assert "interval −0.771 to +1.521, 2 voices drawn whole no difference can be seen" in change
+    assert "; these voices cannot resolve less than 1.15" in change
     assert "Speaker similarity, change" not in text
+
+
+def test_a_comparison_with_the_same_scores(tmp_path: Path) -> None:
+    rows = [spoken(i, "a b", "a", prompt_audio=f"{i}.flac", similarity=0.5) for i in range(3)]
+    here, there = (write_run(str(tmp_path / name), rows) for name in ("here", "there"))
+    text = text_of(page_of(here, audio="none", compare_with=there))
+    assert text.count("0 rows better, 0 worse, 3 the same identical in every row") == 2
+    assert "cannot resolve" not in text
+
+
+def test_the_page_has_the_intervals_of_the_summary(tmp_path: Path) -> None:
+    heard = ["a b c d", "a b c x", "a b x x", "a b c d"]
+    rows = [
+        spoken(i, "a b c d", heard[i % 4], prompt_audio=f"{i % 5}.flac", similarity=(i % 7) / 10)
+        for i in range(20)
+    ]
+    text = text_of(page_of(write_run(str(tmp_path / "run"), rows), audio="none"))
+    summary = summarise(to_table(rows, RESULT_ROW).to_pylist())
+    low, high = (f"{100 * end:.1f}" for end in summary["wer"]["intervals"]["macro"])
+    assert f"interval of the mean {low} % to {high} %, 5 voices drawn whole" in text
+    low, high = (f"{end:.3f}" for end in summary["similarity"]["interval"])
+    assert f"interval of the mean {low} to {high}, 5 voices drawn whole" in text
 
 
 def test_categories_have_a_filter_where_there_are_some(tmp_path: Path) -> None:
