@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pipeline.config import GatesConfig
 from pipeline.metrics.gates import Row, gate, limits_of, reason_code
-from pipeline.metrics.normalizers import normalizer_for
+from pipeline.metrics.normalizers import RATE_OF, unit_of
 from pipeline.records import is_failed
 
 JsonDict = dict[str, Any]
@@ -59,7 +59,7 @@ def take_order(row: Row, gates: GatesConfig) -> Order:
     return (
         is_failed(row),
         len(gate(row, limits_of(gates, row["language"]))),
-        _or_last(row.get(_rate_column(row))),
+        _or_last(row.get(RATE_OF[unit_of(row)])),
         _or_last(None if row.get("similarity") is None else -row["similarity"]),
         row.get("take") or 0,
     )
@@ -128,21 +128,23 @@ def passed_within(first_passes: Sequence[int | None], k: int) -> float | None:
 class TakesAccount:
     """A JSON-able account of the gates, from result rows with `takes`, `take` and `language`; None for none.
 
-    `passed_within` counts rows by take number. `pass_at_k` and `wer_best_of_k` (the CER where characters are
-    the unit) are means over the rows, null unless all have the same number of takes, as they have where takes
-    do not end at the first pass, and every take has a rate. `*_first` and `*_best` are means over the rows
-    where both the first take and the one that counts have the value; `reasons` are of all takes that did not
-    pass. Rows of one take are counted, not held; of another some 100 bytes are.
+    `passed_within` counts rows by take number. `pass_at_k`, and `wer_best_of_k` and `cer_best_of_k` by the
+    unit of the language, are means over the rows; null unless `all_takes` (of the gates) and all rows have
+    the same number of takes, and every take a rate. `*_first` and `*_best` are means over the rows where both
+    the first take and the one that counts have the value, of WER and CER over those that are judged by it;
+    `reasons` are of all takes that did not pass. Rows of one take are counted, not held; of another some 100
+    bytes are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, all_takes: bool) -> None:
+        self._all_takes = all_takes
         self._reasons: Counter[str] = Counter()
         self._never: Counter[str] = Counter()
         self._gates: Counter[str] = Counter()
         self._first_passes: Counter[int | None] = Counter()
         self._passed: Counter[tuple[int, int]] = Counter()  # by how many takes a row has, and how many pass
-        self._rates: list[list[float | None]] = []
-        self._gains = {name: [0, 0.0, 0.0] for name in ("wer", "cer", "similarity")}  # rows, and sums
+        self._rates: dict[str, list[list[float | None]]] = {name: [] for name in RATE_OF.values()}
+        self._gains = {name: [0, 0.0, 0.0] for name in (*self._rates, "similarity")}  # rows, and sums
 
     def add(self, row: Row) -> None:
         if not (takes := row["takes"]):
@@ -152,12 +154,14 @@ class TakesAccount:
         first = next((i for i, take in enumerate(takes, start=1) if not take["reasons"]), None)
         self._first_passes[first] += 1
         self._passed[len(takes), sum(not take["reasons"] for take in takes)] += 1
-        if len(takes) > 1:
-            self._rates.append([take[_rate_column(row)] for take in takes])
+        rate = RATE_OF[unit_of(row)]
+        if self._all_takes and len(takes) > 1:
+            self._rates[rate].append([take[rate] for take in takes])
         best = next(take for take in takes if take["take"] == row["take"])
         if first is None:
             self._never.update({reason_code(reason) for reason in best["reasons"]})
-        for name, sums in self._gains.items():
+        for name in (rate, "similarity"):
+            sums = self._gains[name]
             if takes[0][name] is not None and best[name] is not None:
                 sums[0] += 1
                 sums[1] += takes[0][name]
@@ -167,7 +171,7 @@ class TakesAccount:
         if not self._passed:
             return None
         most = max(count for count, _ in self._passed)
-        fixed = most > 1 and all(count == most for count, _ in self._passed)
+        fixed = self._all_takes and most > 1 and all(count == most for count, _ in self._passed)
         first_passes = list(self._first_passes.elements())
         passed = [passed for _, passed in self._passed.elements()]
         return {
@@ -180,7 +184,10 @@ class TakesAccount:
             "rejected": self._gates["rejected"],
             "passed_within": {str(k): passed_within(first_passes, k) for k in range(1, most + 1)},
             "pass_at_k": _pass_at(passed, most) if fixed else None,
-            "wer_best_of_k": _best_of(self._rates, most) if fixed else None,
+            **{
+                f"{name}_best_of_k": _best_of(rates, most) if fixed and rates else None
+                for name, rates in self._rates.items()
+            },
             "reasons": dict(sorted(self._reasons.items())),
             "reasons_never_passed": dict(sorted(self._never.items())),
             **{f"{name}_first": first / n if n else None for name, (n, first, _) in self._gains.items()},
@@ -197,10 +204,6 @@ def _best_of(rates: Sequence[Sequence[float | None]], most: int) -> dict[str, fl
     if any(len(each) < most for each in heard):
         return None
     return {str(k): _mean([best_of_k(each, k) for each in heard]) for k in range(1, most + 1)}
-
-
-def _rate_column(row: Row) -> str:
-    return "cer" if normalizer_for(row["language"] or "und").unit == "char" else "wer"
 
 
 def _mean(values: Sequence[float]) -> float | None:

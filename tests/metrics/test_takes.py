@@ -189,8 +189,8 @@ def result(takes, gates=LIMITS, **more):
     return row | {"take": decision.best["take"], "gate": gate_said, "takes": accounts}
 
 
-def summarise_takes(rows):
-    account = TakesAccount()
+def summarise_takes(rows, *, all_takes=False):
+    account = TakesAccount(all_takes=all_takes)
     for row in rows:
         account.add(row)
     return account.summary()
@@ -216,12 +216,13 @@ def test_summary_by_hand():
         "passed_within": {"1": 1 / 3, "2": 2 / 3, "3": 2 / 3},
         "pass_at_k": None,
         "wer_best_of_k": None,
+        "cer_best_of_k": None,
         "reasons": {"failed": 1, "similarity": 1, "wer": 3},
         "reasons_never_passed": {"wer": 1},
         "wer_first": pytest.approx((0.1 + 0.9 + 0.9) / 3),
         "wer_best": pytest.approx((0.1 + 0.0 + 0.5) / 3),
-        "cer_first": 0.0,
-        "cer_best": 0.0,
+        "cer_first": None,  # no row is judged by characters
+        "cer_best": None,
         "similarity_first": pytest.approx((0.8 + 0.1 + 0.8) / 3),
         "similarity_best": pytest.approx(0.8),
     }
@@ -230,23 +231,40 @@ def test_summary_by_hand():
 
 def test_summary_of_a_settled_number_of_takes():
     rows = [result([take(0, 0.5), take(1, 0.1)]), result([take(0, 0.7), take(1, 0.9)])]
-    summary = summarise_takes(rows)
+    summary = summarise_takes(rows, all_takes=True)
     # one of the first row's two takes passes, none of the second's
     assert summary["pass_at_k"] == {"1": pytest.approx(0.25), "2": pytest.approx(0.5)}
     assert summary["wer_best_of_k"] == {
         "1": pytest.approx((0.3 + 0.8) / 2),
         "2": pytest.approx((0.1 + 0.7) / 2),
     }
-    assert summarise_takes([*rows, result([take(0, 0.1), failed(1)])])["wer_best_of_k"] is None
+    assert summary["cer_best_of_k"] is None
+    unheard = summarise_takes([*rows, result([take(0, 0.1), failed(1)])], all_takes=True)
+    assert unheard["pass_at_k"] is not None
+    assert unheard["wer_best_of_k"] is None
+
+
+def test_equal_numbers_of_takes_are_not_settled_ones():
+    # each round ended at its first pass: the second take was made because the first had not passed
+    summary = summarise_takes([result([take(0, 0.9), take(1, 0.1)])] * 3)
+    assert summary["passed_within"] == {"1": 0.0, "2": 1.0}
+    assert (summary["pass_at_k"], summary["wer_best_of_k"]) == (None, None)
+
+
+def test_words_and_characters_have_means_of_their_own():
     chinese = [take(n, 9.0, language="zh", cer=n / 10) for n in (1, 2)]
-    assert summarise_takes([result(chinese, language="zh")])["wer_best_of_k"] == {
-        "1": pytest.approx(0.15),
-        "2": pytest.approx(0.1),
-    }
+    english = [take(0, 0.5), take(1, 0.1)]
+    rows = [result(chinese, language="zh"), result(english)]
+    summary = summarise_takes(rows, all_takes=True)
+    assert summary["cer_best_of_k"] == {"1": pytest.approx(0.15), "2": pytest.approx(0.1)}
+    assert summary["wer_best_of_k"] == {"1": pytest.approx(0.3), "2": pytest.approx(0.1)}
+    assert (summary["wer_first"], summary["wer_best"]) == (0.5, 0.1)
+    assert (summary["cer_first"], summary["cer_best"]) == (0.1, 0.1)
+    assert summary["similarity_first"] == pytest.approx(0.8)
 
 
 def test_rows_of_one_take_are_counted_not_held():
-    account = TakesAccount()
+    account = TakesAccount(all_takes=False)
     rows = [result([take(0, i / 5000, i / 5000)]) for i in range(5000)]
     account.add(rows[0])
     tracemalloc.start()
