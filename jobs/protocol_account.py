@@ -10,15 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.protocol_ledger import ledger_of, percent, print_ledger
-from pipeline.errors import ConfigError, RunConflictError
+from jobs.protocol_ledger import finished, ledger_of, percent, print_ledger
+from pipeline.errors import ConfigError
 from pipeline.metrics.paired import compare
-from pipeline.metrics.protocol_run import COLUMNS, compare_similarity, evaluate, score_rows
+from pipeline.metrics.protocol_run import compare_similarity, evaluate, score_rows
 from pipeline.metrics.protocols import Protocol
 from pipeline.metrics.published import HeardBy, beside
 from pipeline.records import Row
-from pipeline.results import iter_results
-from pipeline.run import read_run
 from pipeline.storage import open_store
 from pipeline.views import say
 
@@ -39,7 +37,7 @@ def score_run(
     uri: str, protocol: Protocol, *, other: str | None = None, with_ledger: bool = False
 ) -> dict[str, Any]:
     """A finished run under a protocol: its numbers, the published rows, the comparison, the ledger."""
-    rows, heard_by = _finished(uri)
+    rows, heard_by = finished(uri)
     account = evaluate(rows, protocol, heard_by)
     account["published"] = [asdict(row) for row in beside(protocol, heard_by)]
     if other is not None:
@@ -49,17 +47,9 @@ def score_run(
     return account
 
 
-def _finished(uri: str) -> tuple[list[Row], HeardBy]:
-    record = read_run(uri)
-    if not open_store(uri).exists("_SUCCESS"):
-        raise RunConflictError(f"{uri} is not finished; run it to its end before scoring it")
-    rows = [row for table in iter_results(uri, COLUMNS) for row in table.to_pylist()]
-    return rows, HeardBy.of(record["identity"])
-
-
 def _comparison(rows: list[Row], heard_by: HeardBy, other: str, protocol: Protocol) -> dict[str, Any]:
     """This run (B) against the other (A), row by row; a missing row is an error of 100 % in both."""
-    theirs, heard_there = _finished(other)
+    theirs, heard_there = finished(other)
     if heard_there.transcriber != heard_by.transcriber:
         raise ConfigError(
             f"{other} was heard by {heard_there.transcriber}, this run by {heard_by.transcriber}: score both "
@@ -89,28 +79,32 @@ def print_account(console: Console, account: dict[str, Any]) -> None:
     for name in (f"{rate} %", "95 %", "SIM %", "95 %", "rows"):
         table.add_column(name, justify="right", no_wrap=True)
     wer, similarity = account["wer"], account["similarity"] or {}
-    for label, suffix, rows in (
-        ("missing rows as failures", "", account["rows"]),
-        ("missing rows skipped", "_skipping", account["rows"] - account["missing"]),
-    ):
+    for label, suffix in (("missing rows as failures", ""), ("missing rows skipped", "_skipping")):
         table.add_row(
             label,
             percent(wer[f"value{suffix}"]),
             _ends(wer[f"interval{suffix}"]),
             percent(similarity.get(f"value{suffix}")),
             _ends(similarity.get(f"interval{suffix}")),
-            str(rows),
+            str(wer[f"rows{suffix}"]),
         )
     for row in account["published"]:
         if row["wer"] is not None or row["similarity"] is not None:
             table.add_row(f"{row['system']}, published", percent(row["wer"]), "", percent(row["similarity"]))
     console.print(table)
+    if wer["interval"] is not None:
+        drawn = f"{wer['voices']} voices drawn whole"
+        skipping = f", {wer['voices_skipping']} of them where missing rows are skipped"
+        say(console, f"95 %: {drawn}{skipping if wer['voices_skipping'] < wer['voices'] else ''}")
     missing = ", ".join(f"{reason} {count}" for reason, count in account["missing_reasons"].items())
     say(
         console, f"{account['missing']} of {account['rows']} rows missing{f' ({missing})' if missing else ''}"
     )
     if account["empty_references"]:
-        say(console, f"{account['empty_references']} rows have nothing to say under these rules: in no mean")
+        say(
+            console,
+            f"{account['empty_references']} rows have nothing to say by these rules: not in the {rate}",
+        )
     for row in account["published"]:
         for reason in row["withheld"]:
             say(console, f"{row['system']}: the published figure is not put beside ours; {reason}")
@@ -121,13 +115,12 @@ def print_account(console: Console, account: dict[str, Any]) -> None:
     if comparison := account.get("comparison"):
         difference = comparison["difference_points"]
         points = difference["estimate"]
-        said = "" if points is None else f"{points:+.2f} points {_ends_of_points(difference)}; "
+        said = "" if points is None else f"{points:+z.2f} points {_ends_of_points(difference)}; "
         say(console, f"this run (B) against {comparison['with']} (A): {said}{comparison['verdict']}")
         if (alike := comparison["similarity_difference"]) and alike["estimate"] is not None:
-            points = {name: None if value is None else 100 * value for name, value in alike.items()}
-            say(
-                console, f"SIM, B less A: {points['estimate']:+.2f} points {_ends_of_points(points)}".rstrip()
-            )
+            ends = {name: alike[name] and 100 * alike[name] for name in ("low", "high")}
+            mean = f"{100 * alike['estimate']:+z.2f} points"
+            say(console, f"SIM, B less A: {mean} {_ends_of_points(ends)}".rstrip())
     if account.get("ledger"):
         print_ledger(console, account["ledger"])
 
@@ -137,4 +130,4 @@ def _ends(interval: list[float] | None) -> str:
 
 
 def _ends_of_points(interval: dict[str, Any]) -> str:
-    return "" if interval["low"] is None else f"({interval['low']:+.2f} to {interval['high']:+.2f})"
+    return "" if interval["low"] is None else f"({interval['low']:+z.2f} to {interval['high']:+z.2f})"

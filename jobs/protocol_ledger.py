@@ -21,14 +21,25 @@ from rich.text import Text
 from pipeline.command_options import job_parser
 from pipeline.destination import file_destination
 from pipeline.engine.dialogue import spoken_text
-from pipeline.errors import ConfigError, printable
+from pipeline.errors import ConfigError, RunConflictError, printable
 from pipeline.metrics.ledger import LedgerLine, ledger
-from pipeline.metrics.protocol_run import COLUMNS, Row, missing_reason, of_language
+from pipeline.metrics.protocol_run import COLUMNS, missing_reason, of_language
 from pipeline.metrics.protocols import PROTOCOLS, Protocol, protocol_named
 from pipeline.metrics.published import HeardBy
+from pipeline.records import Row
 from pipeline.results import iter_results
 from pipeline.run import read_run
+from pipeline.storage import open_store
 from pipeline.views import say
+
+
+def finished(uri: str) -> tuple[list[Row], HeardBy]:
+    """The rows of a whole run, and by what they were heard. Raises RunConflictError for another."""
+    record = read_run(uri)
+    if not open_store(uri).exists("_SUCCESS"):
+        raise RunConflictError(f"{uri} is not finished; run it to its end before scoring it")
+    rows = [row for table in iter_results(uri, COLUMNS) for row in table.to_pylist()]
+    return rows, HeardBy.of(record["identity"])
 
 
 def ledger_of(rows: Sequence[Row], protocol: Protocol, heard_by: HeardBy) -> list[dict[str, Any]]:
@@ -60,7 +71,7 @@ def print_ledger(console: Console, lines: Sequence[dict[str, Any]]) -> None:
         mark = " *" if line["text_rules_only"] else ""
         table.add_row(f"{line['protocol']}{mark}", percent(line["rate"]))
         for cost in line["costs"]:
-            points = "-" if cost["points"] is None else f"{cost['points']:+.2f}"
+            points = "-" if cost["points"] is None else f"{cost['points']:+z.2f}"
             change = f"{cost['what']}: {cost['before']} to {cost['after']}"
             table.add_row("", "", points, str(cost["changed_rows"]), Text(printable(change)))
     console.print(table)
@@ -82,8 +93,7 @@ def main() -> int:
     parser.add_argument("--json", help="also write the lines to this file")
     given = parser.parse_args()
     protocol = protocol_named(given.protocol, given.language)
-    heard_by = HeardBy.of(read_run(given.run)["identity"])
-    rows = [row for table in iter_results(given.run, COLUMNS) for row in table.to_pylist()]
+    rows, heard_by = finished(given.run)
     lines = ledger_of(rows, protocol, heard_by)
     console = Console()
     say(console, f"{given.run}: heard by {heard_by.transcriber}")

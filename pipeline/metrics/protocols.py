@@ -91,8 +91,12 @@ def score_under(reference: str, hypothesis: str, protocol: Protocol) -> Protocol
 
 
 def aggregated(scores: Sequence[ProtocolScore], aggregate: Aggregate) -> float | None:
-    """The mean of rates (macro) or all errors over all units (micro), of the scores that have a rate."""
-    defined = [(score.rate, score.counts) for score in scores if score.rate is not None]
+    """The mean of rates (macro) or all errors over all units (micro), of the scores with something to say."""
+    defined = [
+        (score.rate, score.counts)
+        for score in scores
+        if score.rate is not None and score.counts.reference_length
+    ]
     if aggregate == "macro":
         return sum(rate for rate, _ in defined) / len(defined) if defined else None
     units = sum(counts.reference_length for _, counts in defined)

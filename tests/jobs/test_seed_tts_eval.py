@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from made_runs import console, failed, printed, spoken, write_run
 
+from jobs import protocol_ledger
 from jobs.protocol_account import account_for, print_account, score_run
 from jobs.protocol_ledger import ledger_of, print_ledger
 from jobs.seed_tts_eval import FirstRows, refuse_deaf, seed_tts_eval
@@ -94,6 +95,29 @@ def test_runs_that_do_not_compare_are_refused(tmp_path):
         score_run(here, SEED, other=other_text)
     with pytest.raises(RunConflictError, match="is not finished"):
         score_run(write_run(f"{tmp_path}/d", ROWS, whole=False), SEED)
+
+
+def test_the_ledger_command_refuses_what_is_not_whole(tmp_path, monkeypatch):
+    run = write_run(f"{tmp_path}/run", ROWS, whole=False)
+    monkeypatch.setattr("sys.argv", ["protocol_ledger", run])
+    with pytest.raises(RunConflictError, match="is not finished"):
+        protocol_ledger.main()
+
+
+def test_what_has_nothing_to_say_is_counted_where_it_is(tmp_path):
+    silent = [spoken(5, "?!", "hm", similarity=0.7), failed(6, "...")]
+    account = score_run(write_run(f"{tmp_path}/run", [*ROWS, *silent]), SEED)
+    # 4 and 3 rows have a WER; of the six, two have no similarity
+    assert (account["wer"]["rows"], account["wer"]["rows_skipping"]) == (4, 3)
+    assert account["wer"]["value"] == pytest.approx((0.25 + 0 + 0.5 + 1) / 4)
+    assert (account["similarity"]["rows"], account["similarity"]["rows_skipping"]) == (6, 4)
+    lines = [line.split() for line in shown(account).splitlines()]
+    assert [line[-1] for line in lines if line[:2] == ["missing", "rows"]] == ["4", "3"]
+    assert "2 rows have nothing to say by these rules: not in the WER" in shown(account)
+    assert f"95 %: {account['wer']['voices']} voices drawn whole" in shown(account)
+    # a row that says nothing and failed is no rate of 0 in the ledger either
+    [seed, *_] = ledger_of([*ROWS, *silent], SEED, HeardBy("demo:ear-1", "none"))
+    assert seed["rate"] == pytest.approx(0.4375)
 
 
 def test_the_ledger_says_what_each_difference_costs(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError
 from pipeline.metrics.ledger import ledger
 from pipeline.metrics.protocol_normalizers import PROTOCOL_NORMALIZERS, whisper_english
-from pipeline.metrics.protocols import PROTOCOLS, protocol_named, score_under, sharing_asr
+from pipeline.metrics.protocols import PROTOCOLS, aggregated, protocol_named, score_under, sharing_asr
 
 TEXTS = st.text("abAB '’,-—。！好界7", max_size=14)
 
@@ -165,6 +165,14 @@ def test_ledger_by_hand():
     (cost,) = second.costs
     assert (cost.what, cost.before, cost.after) == ("text rules", "seed_en/1", "f5_en/1")
     assert (cost.points, cost.changed_rows) == (-12.5, 1)
+
+
+@pytest.mark.parametrize("aggregate", ["macro", "micro"])
+def test_what_has_nothing_to_say_is_in_no_mean(aggregate):
+    seed = PROTOCOLS["seed-tts-eval/en"]
+    scores = [score_under(*pair, seed) for pair in (("one two", "one"), ("?!", ""), ("...", "hm"))]
+    assert aggregated(scores, aggregate) == 0.5
+    assert aggregated(scores[1:], aggregate) is None
 
 
 def test_ledger_takes_every_difference_alone():
