@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.config import CheckConfig
-from pipeline.dataset.hours import Limits, first_limits, wanted_seconds
+from pipeline.dataset.hours import first_limits, wanted_seconds
 from pipeline.dataset.inputs import Texts, Voice, digest, read_texts, read_voices
 from pipeline.dataset.plan import DatasetPlan
 from pipeline.dataset.sampling import Draw, Sampler
@@ -44,9 +43,6 @@ class Source:
                 "voices, or want less"
             )
         return draws
-
-    def more_rows(self, limits: Limits, taken: Mapping[str, int]) -> list[Draw]:
-        return self.sampler.draw(limits, taken)
 
     def selection(self, run: str) -> Selection:
         """What is kept of the run with that fingerprint."""

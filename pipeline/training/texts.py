@@ -82,10 +82,6 @@ class TextSource:
     def from_packages(cls, seed: int) -> TextSource:
         return cls(found_sentences(), read_words(), seed)
 
-    @property
-    def num_found(self) -> int:
-        return len(self._found)
-
     def __getitem__(self, n: int) -> str:
         """Every fifth one is made up; found ones come round again when all have been read."""
         if n % MADE_UP_SHARE == MADE_UP_SHARE - 1:

@@ -1,4 +1,4 @@
-"""The log of a training run: one JSON object a line, and a picture of it.
+"""The log of a training run: one JSON object a line.
 
 Lines have `step`; those of the loop have the means since the line before, those of an evaluation keys
 that begin with `valid_`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +41,3 @@ def read_log(path: Path) -> list[LogLine]:
             except json.JSONDecodeError:
                 break
     return lines
-
-
-def curve(lines: Sequence[LogLine], key: str) -> tuple[list[int], list[float]]:
-    """Steps and values of `key`, where lines have it."""
-    points = [(line["step"], line[key]) for line in lines if key in line]
-    return [step for step, _ in points], [value for _, value in points]
-
-
-def plot_log(path: Path, picture: Path, keys: Sequence[str]) -> None:
-    """Draw `keys` of a log over steps, and their `valid_` twins dashed, as `picture` (.png or .svg)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    lines = read_log(path)
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for number, key in enumerate(keys):
-        for name, style in ((key, "-"), (f"valid_{key}", "--")):
-            steps, values = curve(lines, name)
-            if steps:
-                axes.plot(steps, values, style, color=f"C{number % 10}", label=name, linewidth=1.2)
-    axes.set_xlabel("step")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    figure.savefig(picture)
