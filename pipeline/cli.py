@@ -208,7 +208,7 @@ def results(
 def export(
     run_uri: RunUri,
     to: Annotated[
-        str, typer.Option("--to", help="Folder for <utterance_id>.flac and metadata.csv: a path or URI.")
+        str, typer.Option("--to", help="Folder for <utterance_id>.flac and metadata.jsonl: a path or URI.")
     ],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files of these names that are not this run's.")
@@ -227,7 +227,7 @@ def export(
     before = f" ({report.unchanged} were there already)" if report.unchanged else ""
     say(
         out_console,
-        f"{report.files} files in {to}{before}, {report.skipped} rows without audio; see metadata.csv there",
+        f"{report.files} files in {to}{before}, {report.skipped} rows without audio; see metadata.jsonl there",
     )
 
 
