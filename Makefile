@@ -43,5 +43,6 @@ browser:
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$as_root apt-get update -q && $$as_root apt-get install -y -q --no-install-recommends chromium; }
 
+# runs of your own stay
 clean:
-	rm -rf runs .venv .uv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf runs/demo .venv .uv .pytest_cache .mypy_cache .ruff_cache

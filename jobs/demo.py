@@ -40,7 +40,8 @@ def main() -> int:
         console.print(f"demo: failed rows are {failed}, expected only {BROKEN!r}", style="red", markup=False)
         return 1
     console.print(
-        f"The row {BROKEN!r} is an example: its reference does not exist, and the run went on without it.",
+        f"The row {BROKEN!r} is a deliberate example: its reference does not exist, and the run carried on "
+        "without it.",
         highlight=False,
         soft_wrap=True,
     )
