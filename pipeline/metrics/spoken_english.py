@@ -27,7 +27,7 @@ _CENTS = re.compile(rf"(?P<whole>{_WHOLE})\s?¢")
 _DEGREES = re.compile(r"(?:(?<![0-9.,])(?P<one>1)\s?)?°(?:\s?(?P<of>[CF])\b)?", re.IGNORECASE)
 _DEGREES_OF = {"c": "celsius", "f": "fahrenheit"}
 # not in "3 -5", which may be a range, nor inside a word
-_MINUS = re.compile(r"(?<![^\s(])(?<![0-9]\s)[-\u2013\u2212](?=[$€£¥]?[0-9])")
+_MINUS = re.compile(r"(?<![^\s(\[\"'\u2018\u201c])(?<![0-9]\s)[-\u2013\u2212](?=[$€£¥]?[0-9])")
 # 12-hour times; what stands behind says whether it is said "o'clock"
 _TIME = re.compile(
     r"\b(?P<hour>1[0-2]|[1-9]):(?P<minute>[0-5][0-9])(?![0-9])(?P<half>\s?[ap]\.?\s?m\b)?", re.IGNORECASE

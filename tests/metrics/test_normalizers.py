@@ -78,6 +78,7 @@ def test_what_a_row_is_judged_by(normalizer, language, unit):
         ("twenty-one", "21", True),
         ("it was -5 outside", "it was minus five outside", True),
         ("\u22125 and (-$3)", "minus five and minus three dollars", True),
+        ("say “-5”", "say minus five", True),
         ("1914-18", "1914 18", True),
         ("pages 3 -5", "pages three five", True),  # no minus
         ("-5", "5", False),
