@@ -1,6 +1,6 @@
 """`voicemill`: the command line. Thin: it parses, calls the steps, prints, and sets the exit code.
 
-Exit codes: 0 all rows ok, 1 ended with failed or rejected rows, 2 bad usage or manifest, 3 broke off, or
+Exit codes: 0 all rows ok, 1 finished with failed or rejected rows, 2 bad usage or manifest, 3 broke off, or
 another driver works on the run.
 """
 
@@ -39,7 +39,7 @@ from pipeline.interrupts import EXIT_CODE, Interrupts
 
 app = typer.Typer(
     name="voicemill",
-    help="Turns a manifest of (reference audio, text) rows into cloned speech, with a score on every row.",
+    help="Turn a manifest of (reference audio, text) rows into cloned speech, with scores on every row.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -47,7 +47,7 @@ app = typer.Typer(
 )
 out_console = Console(soft_wrap=False)
 err_console = Console(stderr=True)
-_STOPPED = "stopped; the same command goes on from here"
+_STOPPED = "stopped; the same command resumes from here"
 
 
 def _print_version(asked: bool) -> None:
@@ -70,7 +70,7 @@ def _options(
 def check(
     manifest: Manifest, config: JobFile = None, set_: Assignments = None, format: Format = None
 ) -> None:
-    """Report every fault that needs no GPU: columns, ids, texts, languages, references.
+    """Check a manifest without a GPU: columns, ids, texts, languages, references.
 
     Example: `voicemill check manifests/demo.csv`
     """
@@ -101,7 +101,7 @@ def run(
         typer.Option("--summary", help="File to write the summary to (JSON) once the run is complete."),
     ] = None,
 ) -> None:
-    """Check, encode the voices, generate, listen, and commit every row. Run it again to resume.
+    """Check a manifest, speak it, score every row and store the results. Run it again to resume.
 
     Example: `voicemill run manifests/demo.csv --out runs/demo`
     """
@@ -125,12 +125,12 @@ def prepare(
     strict: Strict = False,
     take_over: TakeOver = False,
 ) -> None:
-    """As `run`, but stop when the ChatML samples are packed. `generate` goes on from there.
+    """Like `run`, but stop once the ChatML samples are packed. `generate` continues from there.
 
     Example: `voicemill prepare manifests/demo.csv --out runs/demo`
     """
     done = _speak(manifest, out, settings_of(config, set_), format, strict, take_over, until="samples")
-    out_console.print(f"samples are packed in {out}/samples; go on with: voicemill generate {out}")
+    out_console.print(f"samples are packed in {out}/samples; continue with: voicemill generate {out}")
     raise typer.Exit(1 if done["failed"] else 0)
 
 
@@ -138,7 +138,7 @@ def prepare(
 def generate(
     run_uri: RunUri, config: JobFile = None, set_: Assignments = None, take_over: TakeOver = False
 ) -> None:
-    """Generate and score what `prepare` has packed (or a `run` left unfinished), with its settings.
+    """Speak and score what `prepare` packed or a `run` left unfinished, with the run's settings.
 
     Example: `voicemill generate runs/demo`
     """
@@ -160,7 +160,7 @@ def score(
     format: Format = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Listen to audio that exists already, ours or anybody's: WER, CER, similarity on every row.
+    """Score existing audio: WER, CER and similarity on every row.
 
     Example: `voicemill score runs/demo --out runs/demo-scores`
     """
@@ -172,7 +172,7 @@ def score(
 
 @app.command()
 def status(run_uri: RunUri) -> None:
-    """What of a run is planned, packed, committed and failed, and whether it is whole.
+    """Show how much of a run is planned, packed, committed and failed, and whether it is complete.
 
     Example: `voicemill status runs/demo`
     """
@@ -186,16 +186,17 @@ def results(
     run_uri: RunUri,
     format: Annotated[str, typer.Option(help="table, csv, jsonl or parquet.")] = "table",
     output: Annotated[
-        str | None, typer.Option("--output", help="File to write, a path or URI; by default the terminal.")
+        str | None,
+        typer.Option("--output", help="File to write, a path or URI; standard output unless given."),
     ] = None,
     all_columns: Annotated[
-        bool, typer.Option("--all-columns", help="With audio and codes (Parquet only).")
+        bool, typer.Option("--all-columns", help="Include audio and codes (Parquet only).")
     ] = False,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Only rows that failed or were rejected, and why.")
+        bool, typer.Option("--failed", help="Only failed and rejected rows, with the reason.")
     ] = False,
 ) -> None:
-    """The rows that are committed so far, one per manifest row.
+    """Print the results committed so far, one row per manifest row.
 
     Example: `voicemill results runs/demo --format csv > metrics.csv`
     """
@@ -211,10 +212,10 @@ def export(
         str, typer.Option("--to", help="Folder for <utterance_id>.flac and metadata.jsonl: a path or URI.")
     ],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files of these names that are not this run's.")
+        bool, typer.Option("--overwrite", help="Replace existing files that are not this run's.")
     ] = False,
 ) -> None:
-    """Write a run's audio as files. Run it again to add what was missing.
+    """Write a run's audio as files. Run it again to add what is missing.
 
     Example: `voicemill export runs/demo --to dubbed/`
     """
@@ -224,10 +225,10 @@ def export(
 
     read_run(run_uri)
     report = export_audio(run_uri, to, overwrite=overwrite)
-    before = f" ({report.unchanged} were there already)" if report.unchanged else ""
+    before = f" ({report.unchanged} already there)" if report.unchanged else ""
     say(
         out_console,
-        f"{report.files} files in {to}{before}, {report.skipped} rows without audio; see metadata.jsonl there",
+        f"{report.files} files in {to}{before}, {report.skipped} rows without audio; see metadata.jsonl",
     )
 
 
@@ -236,22 +237,22 @@ def report(
     run_uri: RunUri,
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="The page, a path or URI; by default report.html in RUN."),
+        typer.Option("--out", "-o", help="Page to write, a path or URI; RUN/report.html unless given."),
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", metavar="OTHER_RUN", help="A run of the same ids to set it beside."),
+        typer.Option("--compare", metavar="OTHER_RUN", help="Another run of the same ids to compare with."),
     ] = None,
     audio: Annotated[
-        str, typer.Option(help="embed the worst rows, link files beside the page, or none.")
+        str, typer.Option(help="embed (worst rows first), link (to files beside the page) or none.")
     ] = "embed",
-    max_embedded_mb: Annotated[float, typer.Option(help="How much sound the page may hold.")] = 20.0,
+    max_embedded_mb: Annotated[float, typer.Option(help="Limit for embedded audio, in MB.")] = 20.0,
     price_per_hour: Annotated[
         float | None,
-        typer.Option(help="What an hour of one engine's device costs, in any currency; shows the cost."),
+        typer.Option(help="Price of an hour of one engine's device, in any currency; adds the cost."),
     ] = None,
 ) -> None:
-    """Write one HTML page to look at and listen to: the numbers, the gates, the worst rows first.
+    """Write one HTML page with figures, gates and players, worst rows first.
 
     Example: `voicemill report runs/demo --out report.html`
     """
@@ -272,10 +273,14 @@ def report(
 @app.command()
 def gc(
     run_uri: RunUri,
-    older_than: Annotated[str, typer.Option("--older-than", help="90m, 24h or 7d; no less than 1h.")] = "24h",
-    delete: Annotated[bool, typer.Option("--delete", help="Delete them, not only list them.")] = False,
+    older_than: Annotated[
+        str, typer.Option("--older-than", help="Minimum age: 90m, 24h or 7d; at least 1h.")
+    ] = "24h",
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the files instead of listing them.")
+    ] = False,
 ) -> None:
-    """What workers that died have left in a run's folder and no result needs.
+    """List, or with --delete remove, files left by dead workers that no result needs.
 
     Example: `voicemill gc runs/demo --older-than 24h --delete`
     """
@@ -354,7 +359,7 @@ def reported(work: Callable[[], int], debug: bool = False) -> int:
                 return error.exit_code
             said = " ".join(str(error).split())[:300]
             _complain(
-                f"broke off: {type(error).__name__}: {said}; the same command goes on (--debug: traceback)"
+                f"broke off: {type(error).__name__}: {said}; the same command resumes (--debug: traceback)"
             )
             return 3
 

@@ -19,25 +19,25 @@ Manifest = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI.")
 ]
 RunUri = Annotated[
-    str, typer.Argument(metavar="RUN", help="Folder of a run: a path or URI such as s3://bucket/run.")
+    str, typer.Argument(metavar="RUN", help="Run folder: a path or a URI such as s3://bucket/run.")
 ]
 Out = Annotated[
-    str, typer.Option("--out", "-o", help="Folder of the run: a path or URI. The same again resumes it.")
+    str, typer.Option("--out", "-o", help="Run folder: a path or URI. Reuse the same folder to resume.")
 ]
 JobFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Job file (TOML); see `voicemill settings`.")
+    Path | None, typer.Option("--config", "-c", help="Job file (TOML); `voicemill settings` prints one.")
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated."),
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
 ]
-Format = Annotated[str | None, typer.Option(help="csv, jsonl, parquet or lst; by default from the name.")]
+Format = Annotated[
+    str | None, typer.Option(help="csv, jsonl, parquet or lst; guessed from the name unless given.")
+]
 TakeOver = Annotated[
-    bool, typer.Option("--take-over", help="Go on with a run that another driver works on; that one stops.")
+    bool, typer.Option("--take-over", help="Take the run over from another driver, which then stops.")
 ]
-Strict = Annotated[
-    bool, typer.Option(help="Refuse the whole manifest if any row is bad, before anything is spent.")
-]
+Strict = Annotated[bool, typer.Option(help="Refuse the whole manifest if any row is bad.")]
 
 
 def settings_of(

@@ -170,7 +170,7 @@ def test_ctrl_c_says_how_to_go_on(
 
     monkeypatch.setattr(flow, "start_ray", interrupted)
     code, _, err = voicemill(capfd, monkeypatch, "run", good, "--out", str(tmp_path / "out"))
-    assert (code, err.strip()) == (3, "voicemill: stopped; the same command goes on from here")
+    assert (code, err.strip()) == (3, "voicemill: stopped; the same command resumes from here")
 
 
 def test_debug_may_stand_anywhere(good: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_the_first_stops_and_those_that_follow_are_ignored(
     assert process.returncode == 3
     assert errors.splitlines() == [
         "voicemill: stopping",
-        "voicemill: stopped; the same command goes on from here",
+        "voicemill: stopped; the same command resumes from here",
     ]
 
 

@@ -18,54 +18,64 @@ def dub(
         str, typer.Argument(metavar="SUBTITLES", help="SRT, VTT, ASS, or a cue sheet (CSV); a path or URI.")
     ],
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Folder of the dub: a path or URI. The same again resumes it.")
+        str,
+        typer.Option(
+            "--out", "-o", help="Folder of the dub: a path or URI. Reuse the same folder to resume."
+        ),
     ],
     voices: Annotated[
-        str, typer.Option("--voices", help="TOML with a table per speaker: ref and ref_text, or from and to.")
+        str,
+        typer.Option("--voices", help="TOML with one table per speaker: ref and ref_text, or from and to."),
     ],
     original: Annotated[
         str | None,
-        typer.Option("--original", help="The original's audio or video: length, sample rate, voices."),
+        typer.Option(
+            "--original", help="Original audio or video: sets length and sample rate, may supply voices."
+        ),
     ] = None,
     length: Annotated[
-        float | None, typer.Option("--length", help="Without an original: the track's length in seconds.")
+        float | None, typer.Option("--length", help="Track length in seconds, without an original.")
     ] = None,
     sample_rate: Annotated[
-        int, typer.Option("--sample-rate", help="Of the track, in Hz, where the original has no sound.")
+        int, typer.Option("--sample-rate", help="Track sample rate in Hz, if the original has no sound.")
     ] = 48_000,
     column: Annotated[
         list[str] | None,
         typer.Option(
             "--column",
             metavar="FIELD=COLUMN",
-            help="Of a cue sheet: where start, end, text, speaker are.",
+            help="Cue sheet column for start, end, text or speaker; repeatable.",
         ),
     ] = None,
-    takes: Annotated[int, typer.Option("--takes", help="Of every cue.")] = 2,
+    takes: Annotated[int, typer.Option("--takes", help="Takes spoken per cue.")] = 2,
     takes_again: Annotated[
-        int, typer.Option("--takes-again", help="More takes of cues that are too long; 0: none.")
+        int, typer.Option("--takes-again", help="Extra takes of cues that are too long.")
     ] = 4,
     stretch: Annotated[
-        float, typer.Option("--stretch", help="How many times faster a take may be made, at its pitch.")
+        float, typer.Option("--stretch", help="Highest speed-up of a take, at constant pitch.")
     ] = 1.15,
     crosstalk: Annotated[
         bool,
-        typer.Option("--crosstalk", help="Speakers may talk over each other, as far as their cues overlap."),
+        typer.Option("--crosstalk", help="Let different speakers overlap where their cues do."),
     ] = False,
     bed: Annotated[
-        str | None, typer.Option("--bed", help="Music and effects: also write mix.flac, ducked under speech.")
+        str | None,
+        typer.Option(
+            "--bed", help="Music and effects track: also write mix.flac, with the bed ducked under speech."
+        ),
     ] = None,
     duck_db: Annotated[
-        float | None, typer.Option("--duck-db", help="How far the bed is lowered, in dB; 12 unless given.")
+        float | None,
+        typer.Option("--duck-db", help="How far the bed is lowered under speech, in dB; 12 unless given."),
     ] = None,
     video: Annotated[
-        bool, typer.Option("--video", help="Also write the original's picture with the new sound.")
+        bool, typer.Option("--video", help="Also write the original's video with the new sound.")
     ] = False,
     config: JobFile = None,
     set_: Assignments = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Speak subtitles into their slots: one track of the original's length, stems, subtitles, a report.
+    """Dub subtitles: one track of the original's length, with stems, subtitles and a report.
 
     Example: `voicemill dub film.srt --voices voices.toml --original film.mp4 --out dubs/film`
     """

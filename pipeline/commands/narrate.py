@@ -21,48 +21,60 @@ def narrate(
     out: Annotated[
         str,
         typer.Option(
-            "--out", "-o", help="Folder of the narration: a path or URI. The same again resumes it."
+            "--out", "-o", help="Folder of the narration: a path or URI. Reuse the same folder to resume."
         ),
     ],
-    ref: Annotated[str | None, typer.Option("--ref", help="The narrator's recording: a path or URI.")] = None,
-    ref_text: Annotated[str | None, typer.Option("--ref-text", help="What the recording says.")] = None,
+    ref: Annotated[
+        str | None, typer.Option("--ref", help="Recording of the narrator: a path or URI.")
+    ] = None,
+    ref_text: Annotated[str | None, typer.Option("--ref-text", help="Transcript of the recording.")] = None,
     consent_id: Annotated[
-        str | None, typer.Option("--consent-id", help="Whose consent there is, where the job requires one.")
+        str | None,
+        typer.Option("--consent-id", help="Consent record for the voice, if the job requires one."),
     ] = None,
     voices: Annotated[
         str | None,
         typer.Option(
-            "--voices", help="TOML instead: a table per voice, with ref; the one named default narrates."
+            "--voices",
+            help="Instead of --ref: TOML with one table per voice; the one named default narrates.",
         ),
     ] = None,
     lexicon: Annotated[
-        str | None, typer.Option("--lexicon", help='TOML: "as written" = "as spoken".')
+        str | None, typer.Option("--lexicon", help='TOML of "as written" = "as spoken".')
     ] = None,
-    title: Annotated[str | None, typer.Option("--title", help="By default the book's own.")] = None,
-    author: Annotated[str | None, typer.Option("--author", help="By default the book's own.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Title; the book's own unless given.")] = None,
+    author: Annotated[
+        str | None, typer.Option("--author", help="Author; the book's own unless given.")
+    ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", help="BCP 47; by default the book's own, else check.language.")
+        str | None,
+        typer.Option("--language", help="BCP 47 tag; the book's own unless given, else check.language."),
     ] = None,
     numbers: Annotated[
-        bool, typer.Option("--numbers/--digits", help="Numbers, money, dates and units in words.")
+        bool,
+        typer.Option(
+            "--numbers/--digits",
+            help="Speak numbers, money, dates and units as words, or leave them as digits.",
+        ),
     ] = True,
     format: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", help="m4b, mp3, opus, flac, wav; may be repeated. All but m4b also by chapter."
+            "--format",
+            help="m4b, mp3, opus, flac or wav; repeatable; m4b unless given. All but m4b also by chapter.",
         ),
     ] = None,
     subtitles: Annotated[
-        list[str] | None, typer.Option("--subtitles", help="srt, vtt; may be repeated.")
+        list[str] | None, typer.Option("--subtitles", help="srt or vtt; repeatable; srt unless given.")
     ] = None,
     lufs: Annotated[
-        float, typer.Option("--lufs", help="Loudness of the programme: -23, -19, -16, ...")
+        float, typer.Option("--lufs", help="Programme loudness in LUFS, such as -23, -19 or -16.")
     ] = -19.0,
     max_segment_s: Annotated[
         float | None,
         typer.Option(
             "--max-segment-s",
-            help="Sentences are put together up to this length; 15, or 4 for voicemill-mini.",
+            help="Longest segment, in seconds; 15 unless given, 4 for voicemill-mini.",
         ),
     ] = None,
     pause: Annotated[
@@ -70,30 +82,33 @@ def narrate(
         typer.Option(
             "--pause",
             metavar="NAME=SECONDS",
-            help="clause, sentence, paragraph, heading, scene, chapter; may be repeated.",
+            help="clause=0.1, sentence=0.3, paragraph=0.7, heading=1.2, scene=2 or chapter=2.5; repeatable.",
         ),
     ] = None,
     missing: Annotated[
         str,
-        typer.Option("--missing", help="Of failed and rejected segments: gap (silence), stop (no audio)."),
+        typer.Option(
+            "--missing",
+            help="What to do with failed or rejected segments: leave a gap, or stop without audio.",
+        ),
     ] = "gap",
-    gap_s: Annotated[float, typer.Option("--gap-s", help="How long such a gap is.")] = 1.0,
+    gap_s: Annotated[float, typer.Option("--gap-s", help="Length of such a gap, in seconds.")] = 1.0,
     context: Annotated[
         int | None,
         typer.Option(
             "--context",
-            help="Segments before it that each goes on from, in its voice; 2, or 0 for voicemill-mini.",
+            help="Preceding segments (same voice) kept in the prompt; 2 unless given, 0 for voicemill-mini.",
         ),
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Only show chapters, and what is spoken otherwise than it is written."),
+        typer.Option("--check", help="Only show the chapters, and what is spoken differently from the text."),
     ] = False,
     config: JobFile = None,
     set_: Assignments = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Speak a book: chapters, one loudness, M4B with marks, subtitles, a report. Run it again to resume.
+    """Speak a book: M4B with chapters, even loudness, subtitles and a report. Run it again to resume.
 
     Example: `voicemill narrate book.epub --ref voices/anna.flac --out books/mine`
     """
@@ -146,16 +161,17 @@ def redo(
     out: Annotated[str, typer.Argument(metavar="NARRATION", help="The --out of a `voicemill narrate`.")],
     segments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SEGMENT]...", help="Ids such as ch03-0041; see report.json."),
+        typer.Argument(metavar="SEGMENT", help="Segment ids such as ch03-0041, from report.json."),
     ] = None,
     missing: Annotated[
-        bool, typer.Option("--missing", help="Also all that failed, were rejected, or were never spoken.")
+        bool,
+        typer.Option("--missing", help="Also all segments that failed, were rejected or were never spoken."),
     ] = False,
     config: JobFile = None,
     set_: Assignments = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Speak segments of a narration again, with other seeds, and put it together anew; all others stay.
+    """Speak segments of a narration again, with new seeds, and rebuild it; all other segments stay.
 
     Example: `voicemill redo books/mine ch03-0041 ch03-0042`
     """

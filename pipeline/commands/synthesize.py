@@ -16,31 +16,41 @@ from pipeline.extras import require_studio
 def synthesize(
     texts: Annotated[
         str,
-        typer.Argument(metavar="TEXTS", help="A text a line, or CSV, JSONL, Parquet with text and language."),
+        typer.Argument(
+            metavar="TEXTS", help="One text per line, or CSV, JSONL or Parquet with text and language."
+        ),
     ],
     voices: Annotated[
         str,
-        typer.Option("--voices", help="Table of ref, speaker; also ref_text, language, consent_id, licence."),
+        typer.Option(
+            "--voices", help="Table of ref and speaker; optional: ref_text, language, consent_id, licence."
+        ),
     ],
-    plan: Annotated[Path, typer.Option("--plan", help="TOML: hours, languages, styles, splits, licence.")],
+    plan: Annotated[
+        Path, typer.Option("--plan", help="Plan (TOML): hours, languages, styles, splits, licence.")
+    ],
     out: Annotated[
         str,
-        typer.Option("--out", "-o", help="Folder of the data set: a path or URI. The same again resumes."),
+        typer.Option(
+            "--out", "-o", help="Folder of the data set: a path or URI. Reuse the same folder to resume."
+        ),
     ],
     formats: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
-            help="huggingface, webdataset, lhotse, shar, ljspeech, chatml or alignments, into a folder of "
-            "that name; may be repeated.",
+            help="huggingface, webdataset, lhotse, shar, ljspeech, chatml or alignments, each into a folder "
+            "of that name; repeatable.",
         ),
     ] = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Say what would be spoken, and stop.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Show what would be spoken, and stop.")
+    ] = False,
     config: JobFile = None,
     set_: Assignments = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Speak hours of training data: sampled by a plan, filtered by the gates, exported for training.
+    """Speak training data: sampled by a plan, filtered by gates, exported in training formats.
 
     Example: `voicemill synthesize lines.txt --voices voices.csv --plan plan.toml --out set --format shar`
     """

@@ -11,13 +11,13 @@ from rich.console import Console
 from pipeline.command_options import RunUri
 
 ConsentIds = Annotated[
-    list[str] | None, typer.Option("--consent-id", metavar="ID", help="Withdrawn; may be repeated.")
+    list[str] | None, typer.Option("--consent-id", metavar="ID", help="Withdrawn consent id; repeatable.")
 ]
 Revoked = Annotated[
     str | None,
-    typer.Option("--revoked", metavar="LIST", help="File of withdrawn ids, one a line; a path or URI."),
+    typer.Option("--revoked", metavar="LIST", help="File of withdrawn ids, one per line; a path or URI."),
 ]
-Delete = Annotated[bool, typer.Option("--delete", help="Remove it, not only list it.")]
+Delete = Annotated[bool, typer.Option("--delete", help="Remove it instead of listing it.")]
 
 
 def withdraw(
@@ -25,7 +25,7 @@ def withdraw(
 ) -> None:
     """List, or with --delete remove, what a run and its prompt cache hold of withdrawn voices.
 
-    Rows fail with consent_revoked and lose sound, codes and embeddings. Only while nobody works on the run.
+    Rows fail with consent_revoked and lose audio, codes and embeddings. No driver may be at work on the run.
 
     Example: `voicemill withdraw runs/demo --consent-id c-17 --delete`
     """
@@ -55,11 +55,11 @@ def withdraw(
     what += f"{len(found.voices)} cached voices"
     say(console, f"{what} {'removed' if delete else 'to remove: add --delete'}")
     if found.shared:
-        say(console, f"{found.shared} voices stay in the cache: rows under other consents have them, too")
+        say(console, f"{found.shared} voices stay in the cache: rows under other consents use them too")
     if found.unspoken:
         say(
             console,
-            f"{found.unspoken} rows are still to be spoken: start no run on them without consent.revoked",
+            f"{found.unspoken} rows are not spoken yet: do not run them without consent.revoked",
         )
 
 
@@ -73,7 +73,7 @@ def withdrawn_ids(given: list[str], list_uri: str | None) -> frozenset[str]:
             raise ConfigError(f"--consent-id {each!r}: {fault.message}")
     ids = frozenset(map(same_id, given)) | load_consent(False, list_uri).revoked
     if not ids:
-        raise ConfigError("whose? name withdrawn ids with --consent-id, or a list with --revoked")
+        raise ConfigError("no withdrawn ids given; name them with --consent-id, or a list with --revoked")
     return ids
 
 

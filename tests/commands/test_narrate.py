@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +150,15 @@ def test_missing_segments_are_exit_code_1(calls: list[Any], monkeypatch: pytest.
 def test_redo_keeps_its_settings(calls: list[Any]) -> None:
     assert isinstance(call("redo", "o", "x", "--set", "sampling.seed=3").exception, ConfigError)
     assert call("redo", "o", "x", "--set", "resources.num_cpus=1").exit_code == 0
+
+
+def test_the_pauses_told_are_the_defaults() -> None:
+    [told] = [
+        parameter.help
+        for command in typer.main.get_group(app).commands.values()
+        for parameter in command.params
+        if parameter.name == "pause"
+    ]
+    assert {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+\d|\d)", told)} == asdict(
+        Pauses()
+    )

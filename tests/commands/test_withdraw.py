@@ -39,7 +39,7 @@ def test_listed_first_then_removed(run: Store, tmp_path: Path) -> None:
     before = everything(run)
     listed = run_command(run.uri, "--consent-id", "C-2")
     assert "8 rows in 3 objects, 4 files and 2 cached voices to remove: add --delete" in listed
-    assert "1 rows are still to be spoken" in listed
+    assert "1 rows are not spoken yet" in listed
     assert everything(run) == before
     (tmp_path / "revoked.txt").write_text("c-2  # by letter\n")
     removed = run_command(run.uri, "--revoked", str(tmp_path / "revoked.txt"), "--delete")
@@ -70,7 +70,7 @@ def test_a_run_that_is_worked_on_is_left_alone(run: Store) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "whose"),
+        ((), "no withdrawn ids given"),
         (("--consent-id", "c 2"), "cannot be looked up"),
         (("--revoked", "gone.txt"), "cannot be read"),
     ],

@@ -78,7 +78,7 @@ def test_asked_to_stop(drivers, manifest, undisturbed, tmp_path, write, when):
     assert ended.code == 3, ended.said[-1000:]
     said = ended.said.splitlines()
     assert "voicemill: stopping" in said
-    assert said[-1] == "voicemill: stopped; the same command goes on from here"
+    assert said[-1] == "voicemill: stopped; the same command resumes from here"
     assert ended.seconds < PATIENCE_S, "I6"
     assert "driver.json" not in objects(out), "it still holds its lease"
     assert not list((tmp_path / "run").rglob(".*.partial")), "it left half a file"

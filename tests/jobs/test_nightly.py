@@ -213,7 +213,7 @@ def test_sigterm_stops_a_real_run_cleanly_and_it_goes_on_the_next_night(tmp_path
     line = json.loads(said.splitlines()[-1])
     # 3 is the run's own word: it was stopped, not killed
     assert (supervisor.returncode, line["ended_by"], line["attempts"]) == (3, "SIGTERM", [3])
-    assert "the same command goes on from here" in errors
+    assert "the same command resumes from here" in errors
     # what it had in hand is not taken for what ended its workers
     assert len(list((out / "attempts" / "stopped").iterdir())) == 1
     assert not run.is_running()
