@@ -80,11 +80,11 @@ MEANINGS = {
     "output": {
         "shard_rows": "rows committed in one step, 1 to 4096",
         "audio_files": "also write audio/<id>.flac",
-        "watermark": "none, or perth: marks the sound as synthetic, inaudibly (needs the extra watermark)",
+        "watermark": "none, or perth: a mark of synthetic speech, meant to be inaudible (extra watermark)",
     },
     "resources": {
         "num_cpus": "CPUs of a private Ray; 0: all. Unused where RAY_ADDRESS names a cluster",
-        "packer_actors": "processes that pack samples or load audio; 0, here and below: by the cluster's size",
+        "packer_actors": "processes that pack samples or load audio; 0, here and below: by cluster size",
         "engine_actors": "processes that generate",
         "engine_actors_max": "engines as nodes join; 0: engine_actors or, if that is 0, one per GPU",
         "codec_actors": "processes that encode voices and decode codes",

@@ -46,3 +46,15 @@ def test_what_a_page_names_exists(page: Path) -> None:
     }
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (page.parent / link).exists()] == []
+
+
+def test_the_table_of_jobs_is_complete() -> None:
+    jobs = {
+        path.stem for path in (ROOT / "jobs").glob("*.py") if '__name__ == "__main__"' in path.read_text()
+    }
+    rows = [
+        line
+        for line in (ROOT / "jobs" / "README.md").read_text().splitlines()
+        if line.startswith("| `python")
+    ]
+    assert {name for row in rows for name in re.findall(r"`python -m jobs\.(\w+)`", row)} == jobs
