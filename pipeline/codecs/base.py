@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 _GPU_BUCKET = 32  # frames
-_DECODED_TOGETHER = 32  # clips; bounds the memory of a batch
+# of a batch, whose memory it bounds: the released decoder takes some 19 MB a second of audio in float32, so
+# 2.4 GB (engine/device.py leaves room for it); batches four times as long were 7 % faster on an H200
+_FRAMES_TOGETHER = 3200
 Codes = npt.NDArray[np.uint16]
 
 
@@ -42,7 +44,7 @@ class CodecInfo:
 
 
 class Codec(Protocol):
-    """A neural audio codec. A result never depends on what else was in the call."""
+    """A neural audio codec. What else was in the call changes no codes, and audio only by rounding."""
 
     @property
     def info(self) -> CodecInfo: ...
@@ -152,8 +154,9 @@ class TorchCodec:
         decoded: dict[int, Waveform] = {}
         with torch.inference_mode(), torch.cuda.stream(self._side), self._lock:
             for length, indices in _indices_by_length(codes, self.info, self._bucket).items():
-                for start in range(0, len(indices), _DECODED_TOGETHER):
-                    some = indices[start : start + _DECODED_TOGETHER]
+                together = max(_FRAMES_TOGETHER // length, 1)
+                for start in range(0, len(indices), together):
+                    some = indices[start : start + together]
                     batch = torch.from_numpy(np.stack([_filled(codes[i], length) for i in some]))
                     audio = self._decode_batch(batch.to(self._device)).float().cpu().numpy()
                     for i, samples in zip(some, audio[:, 0], strict=True):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import HiggsAudioV2TokenizerConfig, HiggsAudioV2TokenizerModel
 
 from pipeline.audio import Waveform
-from pipeline.codecs import codec_info, load_codec
+from pipeline.codecs import base, codec_info, load_codec
 from pipeline.codecs.dac_codec import save_dac
 from pipeline.errors import CheckpointError, RowError
 
@@ -144,6 +144,19 @@ def test_nothing_depends_on_batch_mates(built):
     clips = [rng.integers(0, 1024, (num_codebooks, t)).astype(np.uint16) for t in (6, 3, 6, 1, 6)]
     for clip, waveform in zip(clips, codec.decode(clips), strict=True):
         np.testing.assert_allclose(codec.decode([clip])[0].samples, waveform.samples, atol=1e-5)
+
+
+def test_a_batch_is_bounded_in_frames(built, monkeypatch):
+    codec, _, num_codebooks = built
+    rng = np.random.default_rng(6)
+    clips = [rng.integers(0, 1024, (num_codebooks, t)).astype(np.uint16) for t in (6, 3, 6, 14, 6, 3, 14)]
+    expected, shapes, decode = codec.decode(clips), [], codec._decode_batch
+    monkeypatch.setattr(base, "_FRAMES_TOGETHER", 13)
+    monkeypatch.setattr(codec, "_decode_batch", lambda codes: shapes.append(codes.shape) or decode(codes))
+    for clip, waveform in zip(codec.decode(clips), expected, strict=True):
+        np.testing.assert_allclose(clip.samples, waveform.samples, atol=1e-5)
+    # two clips of 6 are 12 frames, a third would be too many; one of 14 is alone, but spoken
+    assert [(b, t) for b, _, t in shapes] == [(2, 6), (1, 6), (2, 3), (1, 14), (1, 14)]
 
 
 def test_bad_input(built):
