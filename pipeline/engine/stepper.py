@@ -11,7 +11,9 @@ import torch
 from pipeline.engine.attention import span_block
 from pipeline.engine.slots import Slots
 
-_NARROW = 64  # likeliest tokens looked at on a CPU, where sorting them all costs more than the model
+# likeliest tokens looked at on a CPU, where sorting them all costs more than the model; in float32 only: in
+# half precision many are equally likely, and which of those come first changes with how many are looked at
+_NARROW = 64
 
 
 class Flags(NamedTuple):
@@ -47,13 +49,16 @@ class PlainStepper:
         self._block = 0
         weights = slots.weights
         group = weights.num_heads // weights.num_kv_heads
-        self._span_block = span_block(slots.num_slots, weights.num_kv_heads, group, weights.head_dim)
+        self._span_block = span_block(
+            slots.num_slots, weights.num_kv_heads, group, weights.head_dim, weights.dtype
+        )
+        narrow = _NARROW if weights.dtype == torch.float32 else 0
+        self._narrow = min(narrow, weights.codebook_size)
 
     def run(self, reach: int, top_k: int) -> Flags:
         slots = self._slots
         span = min(-(-(reach + 1) // self._span_block) * self._span_block, slots.num_positions)
-        vocabulary = slots.weights.codebook_size
-        slots.step(span, min(_NARROW, vocabulary) if top_k <= _NARROW else vocabulary)
+        slots.step(span, self._narrow if top_k <= self._narrow else slots.weights.codebook_size)
         self._block += 1
         return Flags(self._block, slots.done.tolist(), slots.frame.tolist())
 
@@ -64,8 +69,9 @@ class PlainStepper:
 class GraphStepper:
     """Blocks of replays of one CUDA graph over all slots, whole positions and the whole vocabulary.
 
-    A block's flags are copied behind it and read after the next one has been queued, so that the GPU always
-    has work: a row that ends is found at most two blocks late.
+    A block's flags are copied behind it and read after the next one has been queued, and admission waits for
+    nothing that the GPU has in hand (but for a voice that Whisper hears), so that the GPU always has work: a
+    row that ends is found at most two blocks late. Streams are those of the current device: see `device.on`.
     """
 
     steps = 4

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pipeline.engine import attention
 from pipeline.engine.attention import MaskedAttention, choose_attention, span_block
 
 
@@ -36,7 +37,50 @@ def test_every_slot_looks_at_its_own_positions_and_no_further():
 
 def test_a_cpu_has_masked_attention_in_whole_or_fine_blocks():
     assert isinstance(choose_attention(torch.device("cpu"), torch.float32, (4, 2, 16)), MaskedAttention)
-    assert span_block(8, 2, 2, 64) in (64, 512)
+    assert span_block(8, 2, 2, 64, torch.float32) in (64, 512)
+
+
+@pytest.mark.parametrize(("changed", "block"), [(None, 64), (448, 512), (960, 512)])
+def test_a_span_that_changes_a_bit_of_a_far_position_is_found_out(monkeypatch, changed, block):
+    """A kernel for which a single span sums otherwise, and only for who looks back on more than 64 positions."""
+
+    class Kernel(MaskedAttention):
+        def attend(self, queries, keys, values, reach):
+            # exact, so that by itself no span changes a bit
+            seen = reach[:, 0, 0].double() @ torch.arange(1.0, reach.shape[-1] + 1).double()
+            off = (reach.shape[-1] == changed) & (reach[:, 0, 0].sum(-1) > 64)
+            return seen + off
+
+    monkeypatch.setattr(attention, "MaskedAttention", Kernel)
+    assert span_block(4, 2, 2, 16, torch.float32) == block
+
+
+def test_a_way_that_fails_in_a_manner_of_its_own_is_left_out(monkeypatch):
+    class OutOfResources(Exception):
+        """As Triton's: no RuntimeError."""
+
+    class Broken(MaskedAttention):
+        def attend(self, *_):
+            raise OutOfResources("shared memory")
+
+    class Wrong(MaskedAttention):
+        def attend(self, *args):
+            return super().attend(*args) + 1
+
+    def chosen(*ways):
+        monkeypatch.setattr(attention, "_fast_ways", lambda _: iter(ways))
+        return choose_attention(_Cuda("cpu"), torch.bfloat16, (4, 2, 16))
+
+    good = MaskedAttention()
+    assert chosen(Broken(), good) is good
+    assert chosen(Wrong(), good) is good
+    assert type(chosen(Broken(), Wrong())) is MaskedAttention
+
+
+class _Cuda(str):
+    """A CPU that says it is a GPU."""
+
+    type = "cuda"
 
 
 def test_the_decode_kernel_is_for_few_heads_of_a_size_that_it_can_address():
