@@ -21,20 +21,27 @@ _CODECS = {
 __all__ = ["Codec", "CodecInfo", "codec_info", "load_codec"]
 
 
-def load_codec(spec: str, revision: str | None = None, device: str = "cpu", dtype: Any = None) -> Codec:
+def load_codec(
+    spec: str,
+    revision: str | None = None,
+    device: str = "cpu",
+    dtype: Any = None,
+    *,
+    known_id: str | None = None,
+) -> Codec:
     """The codec named by `mini`, `standin`, a local folder or a hub id (which needs a pinned `revision`).
 
     A folder that holds a model with its codec in `codec/` stands for that codec. `dtype` is a
-    torch.dtype, float32 if None. Raises CheckpointError.
+    torch.dtype, float32 if None; `known_id`: see `locate`. Raises CheckpointError.
     """
-    files = locate(spec, revision, subfolder="codec")
+    files = locate(spec, revision, subfolder="codec", known_id=known_id)
     _, load = _CODECS[_kind(files.folder, files.id)]
     return load(files.folder, files.id, device, dtype)
 
 
-def codec_info(spec: str, revision: str | None = None) -> CodecInfo:
-    """A codec's numbers without its weights. Raises CheckpointError."""
-    files = locate(spec, revision, subfolder="codec", weights=False)
+def codec_info(spec: str, revision: str | None = None, *, known_id: str | None = None) -> CodecInfo:
+    """A codec's numbers without its weights; `known_id`: see `locate`. Raises CheckpointError."""
+    files = locate(spec, revision, subfolder="codec", weights=False, known_id=known_id)
     info, _ = _CODECS[_kind(files.folder, files.id)]
     return info(files.folder, files.id)
 

@@ -78,12 +78,14 @@ class PromptFormat:
         style: PromptStyle = "document",
         semantic: SemanticMode = "auto",
         max_positions: int | None = None,
+        known_id: str | None = None,
     ) -> PromptFormat:
         """The format of `mini`, `standin`, a local folder or a hub id. Raises CheckpointError.
 
-        `max_positions` is what an engine's slot holds, where that is less than the model reads.
+        `max_positions` is what an engine's slot holds, where that is less than the model reads; `known_id`:
+        see `locate`.
         """
-        files = locate(spec, revision, weights=False)
+        files = locate(spec, revision, weights=False, known_id=known_id)
         return cls.from_folder(
             files.folder, files.id, style=style, semantic=semantic, max_positions=max_positions
         )

@@ -38,6 +38,12 @@ class Checkpoint:
         device: torch.device = self.model.device
         return device
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all its weights."""
+        modules = [self.model] if self.semantic is None else [self.model, self.semantic]
+        return sum(weight.nbytes for module in modules for weight in module.parameters())
+
 
 def checkpoint_id(spec: str, revision: str | None = None) -> str:
     """`name@revision` without loading weights. Raises CheckpointError."""
@@ -53,17 +59,18 @@ def load_checkpoint(
     semantic: SemanticMode = "auto",
     style: PromptStyle = "document",
     max_positions: int | None = None,
+    known_id: str | None = None,
 ) -> Checkpoint:
     """Load `mini`, `standin`, a local folder or a hub id (pinned `revision`) from safetensors weights.
 
     `dtype` is a torch.dtype or `auto`: the checkpoint's own on a GPU, float32 on a CPU, where half
-    precision is slower. `max_positions` bounds prompt and frames of a row. Raises CheckpointError, also for
-    `semantic="on"` and a checkpoint without it.
+    precision is slower. `max_positions` bounds prompt and frames of a row; `known_id`: see `locate`. Raises
+    CheckpointError, also for `semantic="on"` and a checkpoint without it.
     """
     import torch
     from transformers import HiggsAudioV2ForConditionalGeneration
 
-    files = locate(spec, revision)
+    files = locate(spec, revision, known_id=known_id)
     prompt_format = PromptFormat.from_folder(
         files.folder, files.id, style=style, semantic=semantic, max_positions=max_positions
     )

@@ -31,19 +31,25 @@ class ModelFiles:
 
 
 def locate(
-    spec: str, revision: str | None = None, *, subfolder: str | None = None, weights: bool = True
+    spec: str,
+    revision: str | None = None,
+    *,
+    subfolder: str | None = None,
+    weights: bool = True,
+    known_id: str | None = None,
 ) -> ModelFiles:
     """The files of `mini`, `standin`, a local folder or a hub id; `weights=False` fetches configs only.
 
     `subfolder` is used where it holds a `config.json`. The revision of a local folder is a sha256 over
     its configs, tokenizer and weights; a hub id must come with a commit, which is its id: a branch or a tag
-    can move. Raises CheckpointError: not found, not pinned, or a folder that is not at `revision`.
+    can move. `known_id` is what another process has found: gigabytes of weights are not read again for it.
+    Raises CheckpointError: not found, not pinned, or a folder that is not at `revision`.
     """
     if (embedded := embedded_folder(spec)) is not None:
-        return _local(embedded, revision, subfolder)
+        return _local(embedded, revision, subfolder, known_id)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return _local(path, revision, subfolder)
+        return _local(path, revision, subfolder, known_id)
     if not _HUB_ID.fullmatch(spec):
         raise CheckpointError(
             f"no such checkpoint: {spec} is neither {MINI!r}, {STANDIN!r}, a folder nor a hub id (owner/name)"
@@ -62,8 +68,10 @@ def is_own(spec: str) -> bool:
     return (folder / "config.json").is_file() and read_config(folder).get("voicemill_name") in NOTES
 
 
-def _local(root: Path, revision: str | None, subfolder: str | None) -> ModelFiles:
+def _local(root: Path, revision: str | None, subfolder: str | None, known_id: str | None) -> ModelFiles:
     folder = _descend(root, subfolder)
+    if known_id is not None:
+        return ModelFiles(folder, known_id)
     config = read_config(folder)
     found = folder_revision(folder)
     if revision is not None and not found.startswith(revision[:_ID_DIGITS]):

@@ -9,7 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipeline.codecs import codec_info, load_codec
+from pipeline.engine import model_files
 from pipeline.engine.base import Sampling
+from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.engine.checkpoint import checkpoint_id, load_checkpoint
 from pipeline.engine.standin import build_random_checkpoint
 from pipeline.errors import CheckpointError
@@ -109,6 +112,14 @@ def test_a_semantic_pathway_of_another_width(copied, tmp_path):
 def test_unknown_specs(spec):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         checkpoint_id(spec)
+
+
+def test_what_another_process_found_is_not_looked_for_again(copied, monkeypatch):
+    monkeypatch.setattr(model_files, "folder_revision", lambda _: pytest.fail("gigabytes are read"))
+    assert load_checkpoint(str(copied), "f" * 40, known_id="tiny@0123").id == "tiny@0123"
+    assert PromptFormat.load(str(copied), known_id="tiny@0123").id == "tiny@0123"
+    assert load_codec(str(copied), known_id="codec@4567").id == "codec@4567"
+    assert codec_info(str(copied), known_id="codec@4567").id == "codec@4567"
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v2", COMMIT[:12], COMMIT.upper(), COMMIT + "0"])
