@@ -9,7 +9,7 @@ from typing import Protocol
 from pipeline.errors import RowError
 from pipeline.records import ChatMLSample, GeneratedCodes
 
-ENGINE_ID = "continuous/2"  # of the engine that runs use; part of a run's fingerprint
+ENGINE_ID = "continuous/3"  # of the engine that runs use; part of a run's fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationItem:
-    """A row to generate. What is None is the engine's default. `follows`: see `context.Chains`."""
+    """A row to generate. What is None is the engine's default. `follows`: see `context.Chains`.
+
+    `extended`: what rows before it have said is in the sample, so that no other row shares it.
+    """
 
     utterance_id: str
     sample: ChatMLSample
@@ -32,6 +35,7 @@ class GenerationItem:
     top_p: float | None = None
     top_k: int | None = None
     follows: str | None = None
+    extended: bool = False
 
 
 def over(default: Sampling, temperature: float | None, top_p: float | None, top_k: int | None) -> Sampling:

@@ -34,7 +34,10 @@ class Context:
     rows: int
 
     def extend(self, sample: ChatMLSample, turns: Sequence[SpokenTurn]) -> ChatMLSample:
-        """`sample` with as many of the latest `turns` as there is room for; the oldest are left out first."""
+        """`sample` with as many of the latest `turns` as there is room for; the oldest are left out first.
+
+        The very `sample` where that is none.
+        """
         own = self._own_turn(sample)
         free = self.prompt_format.max_positions - len(sample.input_ids) - sample.max_new_frames
         free -= self.prompt_format.num_codebooks
@@ -44,6 +47,8 @@ class Context:
             if free < 0:
                 break
             kept.insert(0, turn)
+        if not kept:
+            return sample
         before = [i for turn in kept for i in turn.ids]
         ends = sample.audio_ids_start[-1] + np.cumsum([turn.codes.shape[1] for turn in kept], dtype=np.int64)
         return replace(
@@ -96,7 +101,8 @@ class Chains:
             said = [*said, turn][-self._context.rows :]
         item = self._items[place + 1]
         self._said[place + 1] = said
-        yield place + 1, replace(item, sample=self._context.extend(item.sample, said))
+        sample = self._context.extend(item.sample, said)
+        yield place + 1, replace(item, sample=sample, extended=sample is not item.sample)
 
     @property
     def spoken(self) -> list[GeneratedCodes | RowError]:

@@ -19,9 +19,17 @@ from pipeline.engine.base import ENGINE_ID, GenerationItem, Sampling, sampling_o
 from pipeline.engine.checkpoint import Checkpoint
 from pipeline.engine.counters import Counters
 from pipeline.engine.delay_pattern import codes_of_frames
-from pipeline.engine.device import choose_num_slots, free_bytes, is_device_fault
+from pipeline.engine.device import (
+    check_slots_fit,
+    choose_num_slots,
+    free_bytes,
+    is_device_fault,
+    on,
+    room_bytes,
+    voice_room,
+)
 from pipeline.engine.prefix_store import PrefixStore
-from pipeline.engine.prompting import Prompt, Prompter
+from pipeline.engine.prompting import GPU_TOKENS_TOGETHER, Prompt, Prompter
 from pipeline.engine.slots import Admission, Slots, slot_bytes
 from pipeline.engine.stepper import stepper_for
 from pipeline.engine.waiting import Waiting
@@ -29,7 +37,6 @@ from pipeline.engine.weights import borrow_weights
 from pipeline.errors import ConfigError, EngineFatalError, RowError
 from pipeline.records import FinishReason, GeneratedCodes
 
-_VOICE_SHARE = 0.1  # of a GPU's free memory, for the prefixes of voices
 _CPU_VOICE_BYTES = 512 * 2**20
 
 
@@ -53,8 +60,8 @@ class _Speaking:
 class ContinuousEngine:
     """See `Engine`. Not thread-safe: `service.EngineService` is for several callers.
 
-    `num_slots` 0 takes as many as free memory holds; `ignore_eos` speaks every row to its limit (for
-    measuring). Raises ConfigError if the slots do not fit, CheckpointError for what it cannot compute.
+    `num_slots` 0 takes `usual_slots`; `ignore_eos` speaks every row to its limit (for measuring). Raises
+    ConfigError if the slots do not fit, CheckpointError for what it cannot compute.
     """
 
     id = ENGINE_ID
@@ -65,8 +72,9 @@ class ContinuousEngine:
         sampling: Sampling | None = None,
         *,
         num_slots: int = 0,
+        gpu_share: float = 1.0,
         voice_bytes: int | None = None,
-        prefill_rows: int | None = None,
+        tokens_together: int | None = None,
         ignore_eos: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
@@ -75,21 +83,24 @@ class ContinuousEngine:
         prompt_format, device = checkpoint.prompt_format, checkpoint.device
         positions = prompt_format.max_positions
         weights = borrow_weights(checkpoint.model, checkpoint.id, positions)
-        free = free_bytes(device)
         if voice_bytes is None:
-            voice_bytes = _CPU_VOICE_BYTES if free is None else int(free * _VOICE_SHARE)
-        self.num_slots = choose_num_slots(num_slots, slot_bytes(weights, positions), free, voice_bytes)
+            room = room_bytes(device, gpu_share, checkpoint.num_bytes)
+            voice_bytes = _CPU_VOICE_BYTES if room is None else voice_room(room)
+        self.num_slots = num_slots or usual_slots(checkpoint, gpu_share)
+        bytes_per_slot = slot_bytes(checkpoint.model, positions)
+        check_slots_fit(self.num_slots, bytes_per_slot, free_bytes(device), voice_bytes)
         heads = (weights.num_heads, weights.num_kv_heads, weights.head_dim)
         try:
-            self._slots = Slots(
-                weights,
-                self.num_slots,
-                positions,
-                (prompt_format.stream_bos, prompt_format.stream_eos),
-                choose_attention(device, weights.dtype, heads),
-                ignore_eos=ignore_eos,
-            )
-            self._stepper = stepper_for(self._slots)
+            with on(device):
+                self._slots = Slots(
+                    weights,
+                    self.num_slots,
+                    positions,
+                    (prompt_format.stream_bos, prompt_format.stream_eos),
+                    choose_attention(device, weights.dtype, heads),
+                    ignore_eos=ignore_eos,
+                )
+                self._stepper = stepper_for(self._slots)
         except RuntimeError as error:
             if not is_device_fault(error):
                 raise
@@ -97,10 +108,10 @@ class ContinuousEngine:
                 f"model.slots = {self.num_slots}: the device ran out of memory at start; "
                 f"set model.slots={max(self.num_slots // 2, 1)}"
             ) from error
-        if prefill_rows is None:
-            prefill_rows = 8 if device.type == "cuda" else 1
+        if tokens_together is None:
+            tokens_together = GPU_TOKENS_TOGETHER if device.type == "cuda" else 0
         self._prompter = Prompter(
-            checkpoint, self._slots, PrefixStore(voice_bytes), prefill_rows, self.counters
+            checkpoint, self._slots, PrefixStore(voice_bytes), tokens_together, self.counters
         )
         self._waiting: Waiting[_Row] = Waiting(voice_bytes)
         self._speaking: dict[int, _Speaking] = {}
@@ -140,7 +151,7 @@ class ContinuousEngine:
 
         Raises RowError `prompt_too_long` for a row that no slot can hold.
         """
-        prompt = self._prompter.read(item.sample, once=item.follows is not None)
+        prompt = self._prompter.read(item.sample, once=item.extended)
         # a frame is whole K steps after its first code, and the all-BOS frame comes before the first
         limit = item.sample.max_new_frames + self.checkpoint.prompt_format.num_codebooks
         if prompt.length + limit > self._slots.num_positions:
@@ -155,7 +166,7 @@ class ContinuousEngine:
             row,
             batch=batch,
             voice=prompt.voice,
-            num_bytes=0 if prompt.once else slot_bytes(self._slots.weights, prompt.shared),
+            num_bytes=0 if prompt.once else slot_bytes(self.checkpoint.model, prompt.shared),
             frames=limit,
         )
         return ticket
@@ -176,7 +187,7 @@ class ContinuousEngine:
         Raises EngineFatalError when the device has failed.
         """
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), on(self.checkpoint.device):
                 return self._advance()
         except RuntimeError as error:
             if not is_device_fault(error):
@@ -244,6 +255,12 @@ class ContinuousEngine:
         codes, ended = codes_of_frames(frames, self._slots.stream_bos, self._slots.stream_eos)
         reason: FinishReason = "eos" if ended else "length"
         return row.ticket, GeneratedCodes(row.item.utterance_id, codes, reason, row.item.seed, engine_s)
+
+
+def usual_slots(checkpoint: Checkpoint, gpu_share: float = 1.0) -> int:
+    """How many slots an engine has that is not told: always as many on the same kind of device."""
+    room = room_bytes(checkpoint.device, gpu_share, checkpoint.num_bytes)
+    return choose_num_slots(slot_bytes(checkpoint.model, checkpoint.prompt_format.max_positions), room)
 
 
 def _top_k(sampling: Sampling) -> int:

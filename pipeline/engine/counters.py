@@ -13,6 +13,7 @@ class Counters:
     frames: int = 0  # said by rows that ended
     rows: int = 0
     prefill_tokens: int = 0
+    padding_tokens: int = 0  # prefilled beside them, for nothing
     prompt_tokens: int = 0  # what prefill would have been without sharing voices
     voices_prefilled: int = 0
 

@@ -74,14 +74,15 @@ def prefill(
     slots: torch.Tensor,
     starts: torch.Tensor,
     embedded: torch.Tensor,
-    audio: torch.Tensor | None = None,
+    mixed: tuple[torch.Tensor, torch.Tensor] | None = None,
     *,
     span: int,
 ) -> None:
     """Write the keys and values of `embedded` [R, L, hidden] into `slots` [R] from positions `starts` [R].
 
-    `audio` holds the flat indices (into R * L) of the audio positions, None for none: those take the audio
-    branch. What a slot holds before its start is attended to. `span` bounds the positions that are read.
+    `mixed` are the flat indices (into R * L) of the audio positions, which take the audio branch, and of the
+    text positions; None where all are text. To find them here would ask the device. What a slot holds before
+    its start is attended to. `span` bounds the positions that are read.
     """
     num_rows, length, hidden = embedded.shape
     positions = starts[:, None] + torch.arange(length, device=starts.device)
@@ -90,10 +91,8 @@ def prefill(
     mask = torch.arange(span, device=starts.device) <= positions[:, None, :, None]
     x = embedded
     is_audio = torch.zeros(num_rows * length, dtype=torch.bool, device=embedded.device)
-    text: torch.Tensor | None = None  # all; to find them asks the device, which only a voice is worth
-    if audio is not None:
-        is_audio.index_fill_(0, audio, value=True)
-        text = (~is_audio).nonzero()[:, 0]
+    if mixed is not None:
+        is_audio.index_fill_(0, mixed[0], value=True)
     is_audio_row = is_audio.view(num_rows, length, 1)
     for index, layer in enumerate(weights.layers):
         scale = torch.where(is_audio_row, layer.audio.attention_norm, layer.text.attention_norm)
@@ -113,9 +112,10 @@ def prefill(
         )
         x = x + linear(attended.transpose(1, 2).reshape(num_rows, length, -1), layer.out)
         flat = x.reshape(-1, hidden)
-        if audio is None or text is None:
+        if mixed is None:
             x = (flat + _feed_forward(weights, layer.text, flat)).view_as(x)
             continue
+        audio, text = mixed
         said = _feed_forward(weights, layer.audio, flat[audio])
         read = _feed_forward(weights, layer.text, flat[text])
         x = flat.index_add(0, audio, said).index_add(0, text, read).view_as(x)

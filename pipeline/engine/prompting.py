@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn.functional import embedding
 
@@ -16,12 +15,15 @@ from pipeline.engine.chat_prompt import ModelInputs
 from pipeline.engine.checkpoint import Checkpoint
 from pipeline.engine.counters import Counters
 from pipeline.engine.decoder import KV, embed_frames, prefill
+from pipeline.engine.device import to_device
 from pipeline.engine.prefix_store import PrefixStore, prefix_key, prefix_length
 from pipeline.engine.slots import Slots
 from pipeline.records import ChatMLSample
 
 _TEXT_BUCKET = 32  # tokens to which texts are filled up where several are prefilled together
 _SPAN_BUCKET = 512
+# of the texts that a GPU prefills together: of fewer a product waits for its weights, of more for padding
+GPU_TOKENS_TOGETHER = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Prompt:
 class _Shape(NamedTuple):
     """Of the products that a text goes through; it depends on the row alone."""
 
+    rows: int
     length: int  # tokens of its own, filled up
     span: int  # positions that it looks back on
 
@@ -48,15 +51,21 @@ class _Shape(NamedTuple):
 class Prompter:
     """Writes prompts into the slots' KV.
 
-    `rows_together` texts go through the model at once, always as many (absent ones are padding in the
-    slot of no row), so that a row is computed by products of the same shape whoever its mates are.
+    As many texts of one length go through the model at once as fill `tokens_together`, 0 for each by itself.
+    They are always as many, absent ones being padding in the slot of no row, so that a row is computed by
+    products of the same shape whoever its mates are.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, slots: Slots, store: PrefixStore, rows_together: int, counters: Counters
+        self,
+        checkpoint: Checkpoint,
+        slots: Slots,
+        store: PrefixStore,
+        tokens_together: int,
+        counters: Counters,
     ) -> None:
         self._checkpoint, self._slots, self._store = checkpoint, slots, store
-        self._rows_together, self._counters = rows_together, counters
+        self._tokens_together, self._counters = tokens_together, counters
         special = checkpoint.prompt_format.special
         self._frame_ids = np.array([special.audio_out, special.delay])
         self._semantic_id = special.audio
@@ -84,36 +93,42 @@ class Prompter:
             for held, kv in zip(prefix, self._slots.kv, strict=True):
                 kv[:, slot, : prompt.shared] = held[:, 0]
         for shape, slots in self._by_shape(prompts).items():
-            for start in range(0, len(slots), self._rows_together):
-                self._texts(
-                    {slot: prompts[slot] for slot in slots[start : start + self._rows_together]}, shape
-                )
+            for start in range(0, len(slots), shape.rows):
+                self._texts({slot: prompts[slot] for slot in slots[start : start + shape.rows]}, shape)
 
     def _by_shape(self, prompts: Mapping[int, Prompt]) -> dict[_Shape, list[int]]:
         groups: dict[_Shape, list[int]] = {}
         for slot, prompt in prompts.items():
-            shape = _Shape(prompt.length - prompt.shared, prompt.length)
-            if self._rows_together > 1:
-                length = _filled(shape.length, _TEXT_BUCKET)
-                span = min(_filled(prompt.shared + length, _SPAN_BUCKET), self._slots.num_positions)
-                shape = _Shape(length, span)
-            groups.setdefault(shape, []).append(slot)
+            groups.setdefault(self._shape(prompt), []).append(slot)
         return groups
 
+    def _shape(self, prompt: Prompt) -> _Shape:
+        own = prompt.length - prompt.shared
+        if not self._tokens_together:
+            return _Shape(1, own, prompt.length)
+        length = _filled(own, _TEXT_BUCKET)
+        span = min(_filled(prompt.shared + length, _SPAN_BUCKET), self._slots.num_positions)
+        return _Shape(max(self._tokens_together // length, 1), length, span)
+
     def _texts(self, prompts: Mapping[int, Prompt], shape: _Shape) -> None:
-        absent = self._rows_together - len(prompts)
-        ids = np.zeros((self._rows_together, shape.length), dtype=np.int64)
+        absent = shape.rows - len(prompts)
+        slots = [*prompts, *[self._slots.num_slots] * absent]
+        begins = [*(prompt.shared for prompt in prompts.values()), *[0] * absent]
+        ids = np.zeros((shape.rows, shape.length), dtype=np.int64)
+        self._counters.padding_tokens += ids.size
         for filled, prompt in zip(ids, prompts.values(), strict=False):
             own = prompt.inputs.input_ids[prompt.shared :]
             filled[: len(own)] = own
             self._counters.prefill_tokens += len(own)
+            self._counters.padding_tokens -= len(own)
         weights, device = self._slots.weights, self._slots.weights.device
+        places, starts = to_device(np.array([slots, begins], dtype=np.int64), device)
         prefill(
             weights,
             self._slots.kv,
-            torch.tensor([*prompts, *[self._slots.num_slots] * absent], device=device),
-            torch.tensor([*(p.shared for p in prompts.values()), *[0] * absent], device=device),
-            embedding(torch.from_numpy(ids).to(device), weights.text_embedding),
+            places,
+            starts,
+            embedding(to_device(ids, device), weights.text_embedding),
             span=shape.span,
         )
 
@@ -121,25 +136,23 @@ class Prompter:
         """The voice's part, by itself."""
         weights, device = self._slots.weights, self._slots.weights.device
         ids = prompt.inputs.input_ids[: prompt.shared]
-        embedded = embedding(torch.from_numpy(ids).to(device), weights.text_embedding)
-        heard = self._indices(np.isin(ids, self._semantic_id))
-        if len(heard):
+        embedded = embedding(to_device(ids, device), weights.text_embedding)
+        if len(heard := np.flatnonzero(np.isin(ids, self._semantic_id))):
             assert self._checkpoint.semantic is not None, (
                 "placeholders are packed only where there is a pathway"
             )
             features = torch.cat(self._checkpoint.semantic(prompt.inputs.waveforms))
-            embedded[heard] = features.to(embedded.dtype)
-        frames = self._indices(np.isin(ids, self._frame_ids))
-        if len(frames):
-            spoken = torch.from_numpy(prompt.inputs.audio_input_ids).to(device)
-            embedded[frames] = embed_frames(weights, spoken)
+            embedded[to_device(heard, device)] = features.to(embedded.dtype)
+        mixed = None
+        spoken = np.isin(ids, self._frame_ids)
+        if spoken.any():
+            frames, text = (to_device(np.flatnonzero(which), device) for which in (spoken, ~spoken))
+            embedded[frames] = embed_frames(weights, to_device(prompt.inputs.audio_input_ids, device))
+            mixed = frames, text
         kv = KV.empty(weights, 1, prompt.shared)
         first = torch.zeros(1, dtype=torch.int64, device=device)
-        prefill(weights, kv, first, first, embedded[None], frames, span=prompt.shared)
+        prefill(weights, kv, first, first, embedded[None], mixed, span=prompt.shared)
         return kv
-
-    def _indices(self, mask: npt.NDArray[np.bool_]) -> torch.Tensor:
-        return torch.from_numpy(np.flatnonzero(mask)).to(self._slots.weights.device)
 
 
 def _filled(length: int, bucket: int) -> int:

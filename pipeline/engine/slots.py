@@ -7,6 +7,7 @@ synchronisation and no shape that depends on data; slots that are done stand sti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import torch
 from pipeline.engine.attention import Attention
 from pipeline.engine.base import Sampling
 from pipeline.engine.decoder import KV, decode
+from pipeline.engine.device import to_device
 from pipeline.engine.noise import seed_words
 from pipeline.engine.sampler import RAS_WINDOW, SamplingState, delayed, sample
 from pipeline.engine.weights import Weights
@@ -82,35 +84,42 @@ class Slots:
         if not rows:
             return
         device, bos = self.weights.device, self.stream_bos
-        slots = torch.tensor([row.slot for row in rows], device=device)
-
-        def put(target: torch.Tensor, values: list[float]) -> None:
-            target[slots] = torch.tensor(values, dtype=target.dtype, device=device)
-
+        numbers = np.array(
+            [
+                (row.slot, row.prompt_length, row.limit, row.sampling.top_k, *seed_words(row.seed))
+                for row in rows
+            ]
+        )
+        slots, position, limit, top_k, *words = to_device(numbers.T.copy(), device)
+        fractions = np.array([(row.sampling.temperature, row.sampling.top_p) for row in rows], np.float32)
+        temperature, top_p = to_device(fractions.T.copy(), device)
         history = np.full((len(rows), RAS_WINDOW, self.weights.num_codebooks), bos, dtype=np.int64)
         for filled, row in zip(history, rows, strict=True):
             tail = row.history[-(RAS_WINDOW - 1) :]
             filled[RAS_WINDOW - 1 - len(tail) : RAS_WINDOW - 1] = tail
-        self.history[slots] = torch.from_numpy(history).to(device)
-        self.frames[slots] = bos
-        self.said[slots, 0] = bos
-        put(self.frame, [1] * len(rows))
-        put(self.position, [row.prompt_length for row in rows])
-        put(self.winding, [-1] * len(rows))
-        put(self.limit, [row.limit for row in rows])
-        put(self.sampling.temperature, [row.sampling.temperature for row in rows])
-        put(self.sampling.top_p, [row.sampling.top_p for row in rows])
-        put(self.sampling.top_k, [row.sampling.top_k or self.weights.codebook_size for row in rows])
-        words = torch.tensor([seed_words(row.seed) for row in rows], dtype=torch.int32, device=device)
-        self.sampling.words[:, slots] = words.T
-        put(self.done, [row.limit <= 1 for row in rows])
+        self.history[slots] = to_device(history, device)
+        # a number that is assigned would be copied to the device, and waited for
+        self.frames.index_fill_(0, slots, bos)
+        self.said[:, 0].index_fill_(0, slots, bos)
+        self.frame.index_fill_(0, slots, 1)
+        self.winding.index_fill_(0, slots, -1)
+        self.position[slots] = position
+        self.limit[slots] = limit
+        self.done[slots] = limit <= 1
+        self.sampling.temperature[slots] = temperature
+        self.sampling.top_p[slots] = top_p
+        self.sampling.top_k[slots] = torch.where(top_k == 0, self.weights.codebook_size, top_k)
+        self.sampling.words[:, slots] = torch.stack(words).to(torch.int32)
 
     def step(self, span: int, width: int) -> None:
         """Every slot that is not done says its next frame.
 
         `span` bounds the positions that hold anything, `width` the `top_k` of the rows (see `sample`).
         """
-        logits = decode(self.weights, self.kv, self.frames, self.position, self.attention, span)
+        # a slot that is done would look back on all that its row has said, for nothing; the next row's prompt
+        # writes over what it writes at its first position instead
+        position = self.position.masked_fill(self.done, 0)
+        logits = decode(self.weights, self.kv, self.frames, position, self.attention, span)
         logits = logits + self._never
         stream_ids = (self.stream_bos, self.stream_eos)
         tokens = sample(logits, self.sampling, self.frame, self.history, stream_ids, width)
@@ -129,14 +138,16 @@ class Slots:
 
     def release(self, slot: int) -> None:
         """Stop a row before its end."""
-        self.done[slot] = True
+        self.done[slot].fill_(value=True)
 
     def spoken(self, slot: int, num_frames: int) -> npt.NDArray[np.int64]:
         """The frames [W, K] of a row that is done, from the all-BOS one on."""
         return self.said[slot, :num_frames].cpu().numpy().astype(np.int64)
 
 
-def slot_bytes(weights: Weights, num_positions: int) -> int:
-    """Device memory of a slot: its keys and values, and what it says (int16)."""
-    per_layer = 2 * weights.num_kv_heads * weights.head_dim * weights.norm.element_size()
-    return num_positions * (len(weights.layers) * per_layer + 2 * weights.num_codebooks)
+def slot_bytes(model: Any, num_positions: int) -> int:
+    """Device memory of a slot of that HiggsAudioV2 model: its keys and values, and what it says (int16)."""
+    config = model.config
+    per_layer = 2 * config.num_key_value_heads * config.head_dim * model.dtype.itemsize
+    of_position: int = config.num_hidden_layers * per_layer + 2 * config.num_codebooks
+    return num_positions * of_position

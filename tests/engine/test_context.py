@@ -145,6 +145,22 @@ def test_the_service_speaks_a_chain_as_the_oracle_does_row_after_row(checkpoint,
     assert oracle[1:] != alone[1:], "the context changed nothing"
 
 
+def test_rows_without_a_context_share_their_voice_as_any_others_do(checkpoint, item_for):
+    items = [
+        item_for("a", "A cat sat."),
+        item_for("b", "Go.", follows="a"),
+        item_for("c", "Why?", follows="b"),
+    ]
+    for rows, voices in ((0, 1), (2, 3)):
+        engine = _Ending(checkpoint, GREEDY, num_slots=2)
+        service = EngineService(
+            engine, max_rows=2, deadline_s=600, context=Context(checkpoint.prompt_format, rows)
+        )
+        service.speak(items)
+        service.close()
+        assert engine.counters.voices_prefilled == voices
+
+
 class _Ending(ContinuousEngine):
     def advance(self):
         return [(t, dataclasses.replace(codes, finish_reason="eos")) for t, codes in super().advance()]

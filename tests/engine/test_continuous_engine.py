@@ -13,6 +13,7 @@ from scipy.stats import chisquare
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from pipeline.engine.attention import MaskedAttention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import load_checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
@@ -21,6 +22,7 @@ from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.errors import EngineFatalError, RowError
 
 GREEDY = Sampling(temperature=0.0)
+GROUPED = 512  # tokens of texts prefilled together, as on a GPU: a few of the rows below
 TEXTS = ["A cat sat.", "Go.", "It was a long way to the sea, and nobody knew.", "Why not? Because."]
 
 
@@ -64,12 +66,14 @@ def said(generated) -> dict[str, tuple]:
     return {row.utterance_id: (row.codes.tolist(), row.finish_reason, row.seed) for row in generated}
 
 
-@pytest.mark.parametrize(("num_codebooks", "prefill_rows"), [(8, 1), (8, 4), (12, 1)])
-def test_greedy_codes_are_those_of_transformers(checkpoint_with_ends, items_for, num_codebooks, prefill_rows):
+@pytest.mark.parametrize(("num_codebooks", "tokens_together"), [(8, 0), (8, GROUPED), (12, 0)])
+def test_greedy_codes_are_those_of_transformers(
+    checkpoint_with_ends, items_for, num_codebooks, tokens_together
+):
     checkpoint = checkpoint_with_ends(num_codebooks)
     items = items_for(checkpoint, 16)
     oracle = said(TransformersEngine(checkpoint, GREEDY, batch_size=1).generate(items))
-    engine = ContinuousEngine(checkpoint, GREEDY, num_slots=4, prefill_rows=prefill_rows)
+    engine = ContinuousEngine(checkpoint, GREEDY, num_slots=4, tokens_together=tokens_together)
     assert said(engine.generate(items)) == oracle
     reasons = [reason for _, reason, _ in oracle.values()]
     assert reasons.count("eos") >= 3, "no wind-down was compared"
@@ -125,7 +129,8 @@ def test_the_first_code_is_drawn_with_the_probabilities_of_transformers(checkpoi
     assert chisquare(counts[possible], 600 * probabilities[possible]).pvalue > 1e-3
 
 
-def test_order_and_mates_never_change_the_codes_of_a_row(checkpoint_with_ends, items_for):
+@pytest.mark.parametrize("tokens_together", [0, GROUPED])
+def test_order_and_mates_never_change_the_codes_of_a_row(checkpoint_with_ends, items_for, tokens_together):
     checkpoint = checkpoint_with_ends()
     items = items_for(checkpoint, 18)
     # rows with settings of their own among the others
@@ -134,7 +139,8 @@ def test_order_and_mates_never_change_the_codes_of_a_row(checkpoint_with_ends, i
     items[6] = dataclasses.replace(items[6], top_k=0)  # no limit
 
     def spoken(some: list[GenerationItem]) -> dict[str, tuple]:
-        return said(ContinuousEngine(checkpoint, num_slots=4).generate(some))
+        engine = ContinuousEngine(checkpoint, num_slots=4, tokens_together=tokens_together)
+        return said(engine.generate(some))
 
     together = spoken(items)
     assert spoken(items[::-1]) == together
@@ -220,8 +226,13 @@ def test_flags_that_come_late_are_of_the_row_they_were_read_for(checkpoint_with_
     expected = said(ContinuousEngine(checkpoint, num_slots=4).generate(items))
     engine = ContinuousEngine(checkpoint, num_slots=4)
     engine._stepper = LateStepper(engine._slots)
+    for tensor in engine._slots.kv:
+        tensor.fill_(1e30)
     assert said(engine.generate(items)) == expected
     assert engine.counters.rows == 16
+
+
+ASKS = {"_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2", "is_nonzero"}
 
 
 class Ops(TorchDispatchMode):
@@ -237,6 +248,61 @@ class Ops(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def test_a_slot_that_is_done_looks_at_one_position(checkpoint_with_ends, items_for):
+    engine = ContinuousEngine(checkpoint_with_ends(), num_slots=3)
+    slots, seen = engine._slots, []
+
+    class Watched(MaskedAttention):
+        def reach(self, positions, span):
+            seen.append((slots.done.tolist(), slots.position.tolist(), positions.tolist()))
+            return super().reach(positions, span)
+
+    slots.attention = Watched()
+    list(engine.generate(items_for(checkpoint_with_ends(), 7)))
+    looks = [look for step in seen for look in zip(*step, strict=True)]
+    assert {reached for done, _, reached in looks if done} == {0}
+    assert all(reached == position > 0 for done, position, reached in looks if not done)
+
+
+def test_texts_are_filled_up_to_products_that_depend_on_the_row_alone(checkpoint_of, items_for):
+    checkpoint, items = checkpoint_of(8), items_for(checkpoint_of(8), 8, voices=1)
+    engine = ContinuousEngine(checkpoint, num_slots=8, tokens_together=GROUPED)
+    voice, own = engine._prompter.read(items[0].sample).shared, []
+    for item in items:
+        own.append(len(item.sample.input_ids) - voice)
+    list(engine.generate(items))
+    assert engine.counters.prefill_tokens == voice + sum(own)
+    # each length in steps of 32, as many texts of it as fill 512 tokens, and as many such products as they need
+    filled = [-(-tokens // 32) * 32 for tokens in own]
+    products = {length: -(-filled.count(length) // (512 // length)) for length in filled}
+    computed = sum(count * (512 // length) * length for length, count in products.items())
+    assert engine.counters.padding_tokens == computed - sum(own) > 0
+    alone = ContinuousEngine(checkpoint, num_slots=8)
+    list(alone.generate(items))
+    assert alone.counters.padding_tokens == 0
+
+
+def test_mates_change_nothing_in_half_precision_either(folder_of, items_for):
+    """Many logits are equal there: which of them are among the 50 likeliest must not depend on a mate's top_k."""
+    checkpoint = load_checkpoint(str(folder_of(8)), dtype=torch.bfloat16)
+    items = items_for(checkpoint, 6)
+    alone = said(ContinuousEngine(checkpoint, num_slots=4).generate(items))
+    mates = [dataclasses.replace(item, utterance_id=f"all {i}", top_k=0) for i, item in enumerate(items)]
+    beside = said(ContinuousEngine(checkpoint, num_slots=4).generate([*mates, *items]))
+    assert {name: beside[name] for name in alone} == alone
+
+
+def test_admission_never_asks_the_device(folder_of, items_for):
+    engine = ContinuousEngine(load_checkpoint(str(folder_of(8)), semantic="off"), num_slots=4)
+    for item in items_for(engine.checkpoint, 6):
+        engine.add(item)
+    with torch.inference_mode(), Ops() as ops:
+        engine._admit()
+    assert "index_put_" in ops.names, "nothing was traced"
+    assert not ops.names & ASKS
+    assert ops.boolean_indices == 0
+
+
 def test_a_step_never_asks_the_device_and_has_no_shape_that_depends_on_data(checkpoint_of, items_for):
     engine = ContinuousEngine(checkpoint_of(8), num_slots=4)
     for item in items_for(checkpoint_of(8), 6):
@@ -245,16 +311,7 @@ def test_a_step_never_asks_the_device_and_has_no_shape_that_depends_on_data(chec
     with torch.inference_mode(), Ops() as ops:
         engine._slots.step(512, 64)
     assert {"topk", "argmax", "addmm", "mm"} & ops.names, "nothing was traced"
-    forbidden = {
-        "_local_scalar_dense",
-        "item",
-        "nonzero",
-        "masked_select",
-        "unique",
-        "_unique2",
-        "is_nonzero",
-    }
-    assert not ops.names & forbidden
+    assert not ops.names & ASKS
     assert ops.boolean_indices == 0
 
 

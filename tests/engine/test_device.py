@@ -3,35 +3,73 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from pipeline.engine.device import choose_num_slots, shards_at_once
+from pipeline.engine.device import (
+    check_slots_fit,
+    choose_num_slots,
+    free_bytes,
+    room_bytes,
+    shards_at_once,
+    voice_room,
+)
 from pipeline.errors import ConfigError
 
 GIB = 2**30
 
 
-def test_a_cpu_speaks_eight_rows_or_what_was_asked_for():
-    assert choose_num_slots(0, GIB, None, 0) == 8
-    assert choose_num_slots(3, GIB, None, 0) == 3
+def test_a_cpu_speaks_eight_rows_and_holds_what_it_is_asked_to():
+    cpu = torch.device("cpu")
+    assert room_bytes(cpu, 0.5, 100 * GIB) is None
+    assert choose_num_slots(GIB, None) == 8
+    assert free_bytes(cpu) is None
+    check_slots_fit(1000, GIB, None, GIB)
 
 
-def test_free_memory_less_the_voices_and_a_margin_gives_the_slots():
-    # (100 - 20) GiB * 0.85 = 68 GiB
-    assert choose_num_slots(0, GIB, 100 * GIB, 20 * GIB) == 64  # in steps of 32
-    assert choose_num_slots(68, GIB, 100 * GIB, 20 * GIB) == 68
-    assert choose_num_slots(0, GIB // 1024, 100 * GIB, 20 * GIB) == 512  # no more win anything
-    assert choose_num_slots(0, 10 * GIB, 100 * GIB, 20 * GIB) == 6  # fewer than a step
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU of 100 GiB; `held` are the bytes that others have of it, and that torch has kept for later."""
+    held = {"others": 0, "kept": 0}
+    total = SimpleNamespace(total_memory=100 * GIB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: total)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: held.update(kept=0))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100 * GIB - sum(held.values()), 100 * GIB))
+    return held
 
 
-def test_too_many_slots_say_how_many_would_fit():
-    with pytest.raises(ConfigError, match=r"set model\.slots=68$"):
-        choose_num_slots(69, GIB, 100 * GIB, 20 * GIB)
-    with pytest.raises(
-        ConfigError, match=r"a slot takes 70 GiB, 100 GiB are free.*smaller model.max_positions"
-    ):
-        choose_num_slots(0, 70 * GIB, 100 * GIB, 20 * GIB)
+def test_the_slots_are_those_of_the_card_whatever_is_free_on_it(gpu):
+    # 80 of 100 GiB are the engine's, less 16 of weights and 4 of codec and workspace; a tenth of 60 for voices
+    device = torch.device("cuda")
+    assert room_bytes(device, 0.8, 16 * GIB) == 60 * GIB
+    assert voice_room(60 * GIB) == 6 * GIB
+    before = choose_num_slots(GIB, room_bytes(device, 0.8, 16 * GIB))
+    assert before == 32  # of 54 that the room holds: in steps of 32
+    gpu["others"] = 90 * GIB
+    assert choose_num_slots(GIB, room_bytes(device, 0.8, 16 * GIB)) == before
+
+
+def test_small_and_large_cards(gpu):
+    assert choose_num_slots(2 * GIB, 60 * GIB) == 27  # fewer than a step
+    assert choose_num_slots(GIB // 1024, 60 * GIB) == 512  # more win nothing
+    assert choose_num_slots(GIB, -GIB) == 1  # for `check_slots_fit` to look at
+    assert voice_room(-GIB) == 0
+
+
+def test_what_torch_keeps_for_later_is_free(gpu):
+    gpu.update(others=10 * GIB, kept=5 * GIB)
+    assert free_bytes(torch.device("cuda")) == 90 * GIB
+
+
+def test_slots_that_do_not_fit_say_how_many_would():
+    # 70 free, of which 6 are for voices and 4 for the codec
+    check_slots_fit(60, GIB, 70 * GIB, 6 * GIB)
+    with pytest.raises(ConfigError, match=r"^model\.slots = 61: .* 70 GiB .* set model\.slots=60$"):
+        check_slots_fit(61, GIB, 70 * GIB, 6 * GIB)
+    with pytest.raises(ConfigError, match=r"a slot takes 70 GiB.*smaller model.max_positions"):
+        check_slots_fit(1, 70 * GIB, 70 * GIB, 6 * GIB)
 
 
 @pytest.mark.parametrize(
