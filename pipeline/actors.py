@@ -101,7 +101,9 @@ class EncodePrompts:
         self._codec = (
             None
             if run.identity.task == "score"
-            else load_codec(config.model.codec_spec, config.model.codec_pin, device)
+            else load_codec(
+                config.model.codec_spec, config.model.codec_pin, device, known_id=run.identity.codec
+            )
         )
         evaluation = config.evaluation
         self._speaker = load_speaker_encoder(
@@ -164,8 +166,10 @@ class PackSamples:
             style=model.prompt_style,
             semantic=model.semantic,
             max_positions=model.max_positions,
+            known_id=run.identity.model,
         )
-        self._frame_rate = codec_info(model.codec_spec, model.codec_pin).frame_rate
+        codec = codec_info(model.codec_spec, model.codec_pin, known_id=run.identity.codec)
+        self._frame_rate = codec.frame_rate
         self._consent = load_consent(run.config.consent.required, run.config.consent.revoked)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -202,40 +206,24 @@ class Speak:
         import torch
 
         from pipeline.config import fingerprint
-        from pipeline.engine.base import over
-        from pipeline.engine.checkpoint import load_checkpoint
         from pipeline.engine.context import Context
-        from pipeline.engine.continuous_engine import ContinuousEngine
         from pipeline.engine.device import shards_at_once
         from pipeline.engine.service import EngineService
         from pipeline.provenance import made_by
+        from pipeline.run_engine import open_engine
         from pipeline.watermark import load_watermark
 
-        model, sampling = run.config.model, run.config.sampling
+        model, identity = run.config.model, run.identity
         if device == "cpu":
             torch.set_num_threads(model.cpu_threads)
-        checkpoint = load_checkpoint(
-            model.checkpoint,
-            model.revision,
-            device,
-            model.dtype,
-            semantic=model.semantic,
-            style=model.prompt_style,
-            max_positions=model.max_positions,
-        )
-        engine = ContinuousEngine(
-            checkpoint,
-            sampling=over(checkpoint.sampling, sampling.temperature, sampling.top_p, sampling.top_k),
-            num_slots=model.slots,
-        )
+        engine = open_engine(run, device)
         shard_rows = run.config.output.shard_rows
         rows = shard_rows * shards_at_once(model.slots, shard_rows, on_gpu=device == "cuda")
-        context = Context(checkpoint.prompt_format, model.context_rows)
+        context = Context(engine.checkpoint.prompt_format, model.context_rows)
         self._service = EngineService(engine, max_rows=rows, deadline_s=model.row_deadline_s, context=context)
         self._meter = EngineMeter(engine, board)
-        self._codec = load_codec(model.codec_spec, model.codec_pin, device)
+        self._codec = load_codec(model.codec_spec, model.codec_pin, device, known_id=identity.codec)
         self._watermark = load_watermark(run.config.output.watermark)
-        identity = run.identity
         self._comments = made_by(identity.model, identity.codec, fingerprint(identity.to_dict()))
         self._generated = Reporter(board, "generate_codes", self._codec.frame_rate)
         self._decoded = Reporter(board, "decode_codes")
@@ -248,12 +236,12 @@ class Speak:
             generated = self._generated.through(
                 table, GENERATED_ROW, lambda rows: generate_codes(rows, self._service)
             )
-        self._meter.report()
-        return self._decoded.through(
-            generated,
-            UTTERANCE_ROW,
-            lambda rows: decode_codes(rows, self._codec, self._comments, self._watermark),
-        )
+            self._meter.report()
+            return self._decoded.through(
+                generated,
+                UTTERANCE_ROW,
+                lambda rows: decode_codes(rows, self._codec, self._comments, self._watermark),
+            )
 
 
 @contextmanager

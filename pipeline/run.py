@@ -10,6 +10,7 @@ audio/                optional, one file per utterance
 attempts/             what was begun and has not ended, until the run is whole (attempts.py)
 summary.json          counts and aggregates
 driver.json           who works on it now (lease.py)
+engine.json           how many slots its engines have; created once (run_engine.py)
 _SUCCESS              written last
 """
 

@@ -39,7 +39,7 @@ def without_ray(put: Callable[[Any, str, Any], None] = setattr) -> None:
             weights[key] = load_weights(*arguments, **options)
         return weights[key]
 
-    put(actors, "load_codec", lambda *_: codec)
+    put(actors, "load_codec", lambda *_, **__: codec)
     put(checkpoint, "load_checkpoint", load_once)
 
 
