@@ -96,7 +96,7 @@ def test_bytes_are_little_endian_c_order() -> None:
     assert bytes_of(array) == bytes([1, 0, 2, 0, 3, 0, 2, 1])
 
 
-# the metrics row of reference/evaluation.md, section 4, where its names are not ours
+# what an evaluation keeps of a clip, by the names that others use, where those are not ours
 REFERENCE_FIELDS = {
     "item_id": "utterance_id",
     "system": "model",

@@ -55,7 +55,7 @@ class ModelInputs:
 class PromptFormat:
     """How one checkpoint wants its prompts. Needs the tokenizer and configs, no weights.
 
-    `document` is the chat of the design document, `original` that of the original repository's CLI.
+    `document` is our own chat (decision 5), `original` that of the original repository's CLI.
     `max_semantic_frames` is 0 where the semantic pathway is absent or off.
     """
 

@@ -13,7 +13,7 @@ class _Rate(NamedTuple):
 
 
 # Reading aloud, means over native speakers: the IReST study (Trauzettel-Klosinski & Dietz 2012, IOVS
-# 53:5452, doi:10.1167/iovs.11-8284). Its Arabic row is not used: the design document has a formula.
+# 53:5452, doi:10.1167/iovs.11-8284). Its Arabic row is not used: see `estimate_duration_s`.
 _READ_ALOUD = {
     "de": _Rate(179, 920),
     "en": _Rate(228, 987),
@@ -49,8 +49,8 @@ FLOOR_S = 2.0
 def estimate_duration_s(text: str, language: str) -> float:
     """Seconds of speech in `text`, the larger of a guess from its words and one from its characters.
 
-    `language` is a BCP 47 tag of which the primary part counts; speaker tags do not count. Arabic follows
-    the design document's `calculate_adaptive_max_tokens`: 150 words, or 8 x 150 characters, a minute.
+    `language` is a BCP 47 tag of which the primary part counts; speaker tags do not count. Arabic is
+    taken at 150 words, or 8 x 150 characters, a minute.
     """
     text = spoken_text(text)
     words, chars = len(text.split()), len(text)

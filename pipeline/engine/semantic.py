@@ -1,9 +1,8 @@
 """The semantic pathway: Whisper features of the reference voice at the `<|AUDIO|>` positions of the prompt.
 
-After the design document: log-mel of the 16 kHz waveform padded to the encoder's full length, Whisper
-encoder (50 Hz), average pooling to 25 Hz, linear projection into the language model. Released Higgs
-Audio v2 weights have no such tower and transformers leaves it out; a checkpoint has the pathway when it
-has a `semantic/` folder.
+Log-mel of the 16 kHz waveform padded to the encoder's full length, Whisper encoder (50 Hz), average
+pooling to 25 Hz, linear projection into the language model. Released Higgs Audio v2 weights have no such
+tower and transformers leaves it out; a checkpoint has the pathway when it has a `semantic/` folder.
 """
 
 from __future__ import annotations
