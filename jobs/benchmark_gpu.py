@@ -29,7 +29,7 @@ from pipeline.command_options import job_parser
 from pipeline.engine.attention import FlashAttention, MaskedAttention, choose_attention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import Checkpoint
-from pipeline.engine.continuous_engine import ContinuousEngine
+from pipeline.engine.continuous_engine import ContinuousEngine, usual_slots
 from pipeline.engine.device import shards_at_once
 from pipeline.engine.service import EngineService
 from pipeline.engine.slots import Slots
@@ -64,6 +64,7 @@ def main() -> None:
         transformers=version("transformers"),
         size=options.size,
         parameters=sum(p.numel() for p in checkpoint.model.parameters()),
+        usual_slots={share: usual_slots(checkpoint, share) for share in (0.8, 1.0)},
     )
     with torch.inference_mode():
         if "attention" in parts:
@@ -225,7 +226,7 @@ def end_to_end(checkpoint: Checkpoint, items: list[GenerationItem], slots: int) 
         speak = partial(spoken_frames, service, codec if decode else None, decoding)
         with ThreadPoolExecutor(at_once) as callers:
             speak(shards[0])  # warms up
-            start = time.perf_counter()
+            start, steps_before = time.perf_counter(), engine.counters.steps
             audio_s = sum(callers.map(speak, shards)) / FRAME_RATE
             seconds = time.perf_counter() - start
         report(
@@ -234,7 +235,9 @@ def end_to_end(checkpoint: Checkpoint, items: list[GenerationItem], slots: int) 
             rows=len(items),
             audio_s_per_s=round(audio_s / seconds, 1),
             slot_use=round(engine.counters.slot_use(engine.num_slots), 3),
+            ms_a_step=round(1e3 * seconds / (engine.counters.steps - steps_before), 3),  # with admission
             prefill_share=round(engine.counters.prefill_tokens / engine.counters.prompt_tokens, 3),
+            padding_share=round(engine.counters.padding_tokens / engine.counters.prefill_tokens, 3),
             decoding_s=round(decoding.seconds, 2),
             seconds=round(seconds, 2),
         )
@@ -277,6 +280,7 @@ def codec_speed(checkpoint: Checkpoint) -> None:
         for batch in (1, 8, 32):
             for frames in (100, 250):
                 codes = [np.zeros((codec.num_codebooks, frames), np.uint16) for _ in range(batch)]
+                held = start_peak(checkpoint.device)
                 seconds = timed(partial(codec.decode, codes), repeats=3)
                 report(
                     "codec: decode",
@@ -284,7 +288,22 @@ def codec_speed(checkpoint: Checkpoint) -> None:
                     batch=batch,
                     frames=frames,
                     audio_s_per_s=round(batch * frames / FRAME_RATE / seconds, 1),
+                    peak_gb=peak_gb(checkpoint.device, held),
                 )
+
+
+def start_peak(device: torch.device) -> int:
+    """Bytes that torch has on a GPU now; see `peak_gb`."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def peak_gb(device: torch.device, held: int) -> float:
+    """The most that there was above `held` since `start_peak`."""
+    most = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return round((most - held) / 1e9, 3)
 
 
 def random_dac(codebooks: int, device: torch.device) -> Any:

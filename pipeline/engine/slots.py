@@ -86,7 +86,11 @@ class Slots:
         device, bos = self.weights.device, self.stream_bos
         numbers = np.array(
             [
-                (row.slot, row.prompt_length, row.limit, row.sampling.top_k, *seed_words(row.seed))
+                (
+                    *(row.slot, row.prompt_length, row.limit),
+                    row.sampling.top_k or self.weights.codebook_size,
+                    *seed_words(row.seed),
+                )
                 for row in rows
             ]
         )
@@ -108,7 +112,7 @@ class Slots:
         self.done[slots] = limit <= 1
         self.sampling.temperature[slots] = temperature
         self.sampling.top_p[slots] = top_p
-        self.sampling.top_k[slots] = torch.where(top_k == 0, self.weights.codebook_size, top_k)
+        self.sampling.top_k[slots] = top_k
         self.sampling.words[:, slots] = torch.stack(words).to(torch.int32)
 
     def step(self, span: int, width: int) -> None:
