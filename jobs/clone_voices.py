@@ -45,7 +45,7 @@ def clone_voices(
     preflight = beforehand.check_manifest(manifest, config, console, format=format, strict=strict)
     if (done := beforehand.whole_already(out, preflight, console, until)) is not None:
         return done
-    say(console, "loading what it needs")
+    say(console, "loading Ray and its libraries")
     from pipeline import steps  # Ray: seconds to import
 
     with steps.session(out, manifest, "speak", config, console, take_over=take_over) as session:
@@ -62,7 +62,7 @@ def resume(out: str, config: RunConfig, console: Console, *, take_over: bool = F
     beforehand.refuse_conflicts(out, "speak", config)
     if (done := beforehand.whole_already(out, None, console)) is not None:
         return done
-    say(console, "loading what it needs")
+    say(console, "loading Ray and its libraries")
     from pipeline import steps  # Ray: seconds to import
 
     with steps.session(out, "", "speak", config, console, take_over=take_over) as session:

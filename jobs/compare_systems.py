@@ -82,7 +82,7 @@ def judge_all(pairs: Iterable[Pair], judge: Judge, store: Store, *, swap: bool, 
             judged += new
             answers = [row.raw for row in judged if row.raw is not None]
             if len(judged) == len(new) and answers and all(a.startswith("judge_failed: ") for a in answers):
-                raise ConfigError(f"no verdict could be had ({answers[0]}); mend that and run it again")
+                raise ConfigError(f"no verdict was given ({answers[0]}); fix that and run it again")
     return judged
 
 

@@ -67,7 +67,7 @@ def synthesize(
     store = look_at_dataset(out, source.sampled_from)
     check_formats(formats_there(store), plan)
     refuse_conflicts(DatasetFolder(store).run_uri, "speak", config)
-    say(console, "looking at the references")
+    say(console, "checking the references")
     check_references(source.voices, voices, config)
     if estimate_only:
         return Made(None, reached=True)
@@ -81,7 +81,7 @@ def synthesize(
     if not (reached := is_reached(plan, source.sampler.speakers, survey.speaker_s)):
         say(
             console,
-            "fewer hours than wanted: the gates take too much for plan.oversampling, or for the texts",
+            "fewer hours than planned: the gates reject too much for plan.oversampling, or for the texts",
         )
     return Made(survey, reached, exports)
 
@@ -130,7 +130,7 @@ def export_all(
     if not survey.whole.rows:
         say(
             console,
-            f"no row was accepted, so nothing is exported; look at: voicemill report {folder.run_uri}",
+            f"no row was accepted, so nothing is exported; see: voicemill report {folder.run_uri}",
         )
         return ()
     run = read_run(folder.run_uri)

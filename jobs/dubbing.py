@@ -35,11 +35,11 @@ def dub(
     speak(project, 1, first, config, console, take_over=take_over)
     placements = place(project, [first])
     if options.takes_again and (second := again(project, placements)):
-        say(console, f"cues too long for their slots, which are spoken again: {len(second)}")
+        say(console, f"cues too long for their slots, spoken again: {len(second)}")
         speak(project, 2, second, config, console, take_over=take_over)
         placements = place(project, [first, second])
     if (report := standing(project, placements)) is not None:
-        say(console, f"{out} is whole already: nothing to do")
+        say(console, f"{out} is complete: nothing to do")
         return report
     say(console, f"cues put on the track: {sum(1 for each in placements if each.placed)}")
     with Lease(project.store, take_over=take_over, say=partial(say, console)):

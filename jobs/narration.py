@@ -125,7 +125,7 @@ def _read_script(
         told = ", ".join(f"[{tag}] ({count})" for tag, count in tags.items())
         say(
             console,
-            f"read aloud as it stands, by the one voice there is: {told}; --voices gives each its own",
+            f"tags read aloud as written, by the only voice: {told}; --voices gives each its own",
         )
     return make_script(text, voices, lexicon, options, config.check.language)
 
@@ -204,7 +204,7 @@ def _assembled(narration: Narration, console: Console, *, take_over: bool) -> Re
     with Lease(narration.store, take_over=take_over, say=partial(say, console)):
         heard = heard_of(narration)
         there = sum(each.take is not None for each in heard)
-        say(console, f"segments put together: {there} of {len(heard)}")
+        say(console, f"segments assembled: {there} of {len(heard)}")
         return assemble(narration, heard, partial(say, console))
 
 

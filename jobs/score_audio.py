@@ -36,7 +36,7 @@ def score_audio(
     rows = beforehand.rows_to_score(source, config, console, format=format)
     if (done := beforehand.whole_already(out, rows, console)) is not None:
         return done
-    say(console, "loading what it needs")
+    say(console, "loading Ray and its libraries")
     from pipeline import steps  # Ray: seconds to import
 
     with steps.session(out, source, "score", config, console, take_over=take_over) as session:

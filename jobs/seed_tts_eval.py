@@ -55,7 +55,7 @@ def seed_tts_eval(
     beforehand.refuse_conflicts(out, "speak", config)
     rows = FirstRows(beforehand.check_manifest(meta_lst, config, console, format="lst"), limit)
     if beforehand.whole_already(out, rows, console) is None:
-        say(console, "loading what it needs")
+        say(console, "loading Ray and its libraries")
         from pipeline import steps  # Ray: seconds to import
 
         with steps.session(out, meta_lst, "speak", config, console) as session:

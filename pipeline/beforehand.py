@@ -69,13 +69,13 @@ def _checked(preflight: Preflight, console: Console, strict: bool) -> Preflight:
     if several and is_own(preflight.config.model.checkpoint):
         say(
             console,
-            f"note: {several} with several or described voices: the embedded checkpoints have learned one "
-            "recorded voice a row, and will not be understood",
+            f"note: {many(several, 'row')} with several or described voices: the embedded checkpoints have "
+            "learned one recorded voice per row, and will be unintelligible",
         )
     if strict and preflight.report.bad_rows:
         raise ManifestError(
-            f"{preflight.manifest_uri}: {many(preflight.report.bad_rows, 'bad row')}, told above; a strict "
-            "run takes none: mend what is named there"
+            f"{preflight.manifest_uri}: {many(preflight.report.bad_rows, 'bad row')}, listed above; "
+            "--strict accepts none: fix them, or run without it"
         )
     return preflight
 
@@ -121,12 +121,12 @@ def whole_already(
     if until == "samples":
         if not planned_shards(store) or shards_to_pack(samples):
             return None
-        say(console, f"{uri} is packed already: nothing to do")
+        say(console, f"{uri} is packed: nothing to do")
         return packed_rows(samples)
     said = results.success()
     if said is None or remaining_shards(results) or said["shards"] != len(results.committed_shards()):
         return None
-    say(console, f"{uri} is whole already: nothing to do")
+    say(console, f"{uri} is complete: nothing to do")
     return dict(json.loads(store.get("summary.json")))
 
 

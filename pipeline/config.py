@@ -309,7 +309,7 @@ def read_value(name: str, value: Any, kind: Any) -> Any:
     if get_origin(kind) is list:
         items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ConfigError(f"{name} = {value!r}: expected a list of texts, or texts parted by commas")
+            raise ConfigError(f"{name} = {value!r}: expected a list of texts, or texts separated by commas")
         return [str(item) for item in items if item]
     allowed = list(get_args(kind) or (kind,))
     if type(None) in allowed and value in ("", "none", None):

@@ -88,7 +88,7 @@ class _WorkerDied(Exception):
     """Says of what."""
 
     def as_row_error(self) -> RowError:
-        return RowError("audio_decoder_died", f"it ended its decoder ({self}); convert it to WAV")
+        return RowError("audio_decoder_died", f"it crashed its decoder ({self}); convert it to WAV")
 
 
 class _WorkerKilled(_WorkerDied):

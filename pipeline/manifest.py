@@ -38,7 +38,7 @@ UNREADABLE = frozenset({"bad_row", "bad_json"})
 MAX_CELL_CHARS = 131_072  # also what Python's csv module stops at
 MAX_LINE_BYTES = 1 << 20
 _OVERLONG = "\0\n"  # stands for a line that was too long to keep: NUL makes any row that meets it a bad one
-_NUL = Fault("bad_row", f"a NUL byte, or a line above {MAX_LINE_BYTES} bytes; mend the line")
+_NUL = Fault("bad_row", f"a NUL byte, or a line above {MAX_LINE_BYTES} bytes; fix the line")
 _META_LST = {
     2: ("id", "text"),
     3: ("id", "text", "ref"),

@@ -74,9 +74,9 @@ def whole(tmp_path: Path) -> Whole:
 def test_a_whole_run_has_nothing_to_do_and_says_so(whole: Whole) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(whole.run.uri).rglob("*")}
     assert whole.again() == SUMMARY
-    assert "is whole already: nothing to do" in whole.printed
+    assert "is complete: nothing to do" in whole.printed
     assert whole.again(until="samples") == {"rows": 2, "failed": 1}
-    assert "is packed already: nothing to do" in whole.printed
+    assert "is packed: nothing to do" in whole.printed
     assert {path: path.stat().st_mtime_ns for path in Path(whole.run.uri).rglob("*")} == before
 
 
@@ -140,7 +140,7 @@ def test_an_unfinished_run_is_not_scored(whole: Whole) -> None:
 
 
 def test_a_strict_check_refuses(whole: Whole) -> None:
-    with pytest.raises(ManifestError, match="1 bad row, told above; a strict run takes none"):
+    with pytest.raises(ManifestError, match="1 bad row, listed above; --strict accepts none"):
         check_manifest(whole.manifest, CONFIG, Console(file=io.StringIO()), strict=True)
 
 
@@ -166,4 +166,4 @@ def test_what_the_embedded_model_has_not_learned_is_told(tmp_path: Path) -> None
     for count, told in ((1, False), (2, True)):
         console = Console(file=io.StringIO(), width=200)
         check_manifest(write_csv(tmp_path / "m.csv", rows[:count]), CONFIG, console)
-        assert ("note: 1 with several or described voices" in console.file.getvalue()) is told  # type: ignore[attr-defined]
+        assert ("note: 1 row with several or described voices" in console.file.getvalue()) is told  # type: ignore[attr-defined]

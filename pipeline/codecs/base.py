@@ -183,7 +183,7 @@ def _indices_by_length(codes: Sequence[Codes], info: CodecInfo, bucket: int) -> 
         if clip.ndim != 2 or clip.shape[0] != info.num_codebooks:
             raise ValueError(f"{info.id} reads codes [{info.num_codebooks}, T], got {list(clip.shape)}")
         if clip.shape[1] == 0:
-            raise RowError("no_audio_generated", "the model ended before the first frame")
+            raise RowError("no_audio_generated", "the model stopped before the first frame")
         groups.setdefault(-(-clip.shape[1] // bucket) * bucket, []).append(index)
     return groups
 

@@ -48,7 +48,7 @@ def read_voices(toml: bytes, name: str) -> dict[str, Voice]:
     try:
         tree = tomllib.loads(toml.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{name}: not TOML ({error}); mend it") from error
+        raise ConfigError(f"{name}: not TOML ({error}); fix it") from error
     voices: dict[str, Voice] = {}
     for speaker, table in tree.items():
         if key_of(speaker) in voices:
@@ -104,7 +104,7 @@ def _voice(speaker: str, table: Any, where: str) -> Voice:
         return Voice(speaker, ref, ref_text, consent_id)
     start_s, end_s = (_seconds(table[key], f"{where} {key}") for key in ("from", "to"))
     if start_s >= end_s:
-        raise ConfigError(f"{where}: from {start_s:g} to {end_s:g} s is nothing; mend the times")
+        raise ConfigError(f"{where}: from {start_s:g} to {end_s:g} s is no stretch of sound; fix the times")
     return Voice(speaker, None, ref_text, consent_id, start_s, end_s)
 
 

@@ -29,7 +29,7 @@ def read_lexicon(toml: bytes, name: str) -> Lexicon:
     try:
         tree = tomllib.loads(toml.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{name}: not TOML ({error}); mend it") from error
+        raise ConfigError(f"{name}: not TOML ({error}); fix it") from error
     tables = {"": {key: value for key, value in tree.items() if not isinstance(value, dict)}}
     tables |= {key.lower(): value for key, value in tree.items() if isinstance(value, dict)}
     for language, table in tables.items():

@@ -46,7 +46,7 @@ def parted_front_matter(text: str, name: str) -> tuple[FrontMatter, str]:
         tree = yaml.safe_load(match[1])
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2021-13-45 is no date
         said = " ".join(str(error).split())[:120]
-        raise ManifestError(f"{name}: front matter is not YAML ({said}); mend it or take it out") from error
+        raise ManifestError(f"{name}: front matter is not YAML ({said}); fix or remove it") from error
     if not isinstance(tree, dict):
         return FrontMatter(), text
     language = tree.get("language", tree.get("lang"))

@@ -73,7 +73,7 @@ def read_voices(toml: bytes, name: str) -> Voices:
     try:
         tree = tomllib.loads(toml.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{name}: not TOML ({error}); mend it") from error
+        raise ConfigError(f"{name}: not TOML ({error}); fix it") from error
     voices: dict[str, Voice] = {}
     for voice, table in tree.items():
         if voice.casefold() in voices:

@@ -79,9 +79,9 @@ def read_subtitles(data: bytes, name: str) -> list[Cue]:
     except ManifestError as error:
         raise ManifestError(f"{name}: {error}") from None
     except (MalformedFileError, MalformedCaptionError) as error:
-        raise ManifestError(f"{name}: not WebVTT ({_one_line(error)}); mend it") from error
+        raise ManifestError(f"{name}: not WebVTT ({_one_line(error)}); fix it") from error
     except (pysubs2.Pysubs2Error, ValueError, TypeError, LookupError, ArithmeticError) as error:
-        raise ManifestError(f"{name}: not {format.upper()} ({_one_line(error)}); mend it") from error
+        raise ManifestError(f"{name}: not {format.upper()} ({_one_line(error)}); fix it") from error
     return checked(found, name)
 
 
@@ -95,7 +95,7 @@ def checked(cues: Sequence[Cue], name: str) -> list[Cue]:
     for cue in cues:
         if not 0 <= cue.start_s <= cue.end_s:
             where = f"{cue.start_s:.3f} to {cue.end_s:.3f} s ({_one_line(cue.text, 40)})"
-            raise ManifestError(f"{name}: cue {cue.number} runs from {where}; mend its times")
+            raise ManifestError(f"{name}: cue {cue.number} runs from {where}; fix its times")
     return sorted((_tagged(cue, name) for cue in cues), key=lambda cue: (cue.start_s, cue.end_s))
 
 
@@ -152,7 +152,7 @@ def _refuse_unreadable(lines: Sequence[str], format: str, name: str) -> None:
             is_event = line.lstrip().startswith("Dialogue:")
             fault = is_event and (line.count(",") < _EVENT_COMMAS or line.count("{") > _MAX_OVERRIDES)
         if fault:
-            raise ManifestError(f"{name}: line {number} cannot be read ({_one_line(line, 60)}); mend it")
+            raise ManifestError(f"{name}: line {number} cannot be read ({_one_line(line, 60)}); fix it")
 
 
 def _read_srt(lines: Sequence[str]) -> Iterator[Cue]:

@@ -28,7 +28,7 @@ def decode_codes(
         codes = [array_of(row["codes"], row["codes_shape"], row["codes_dtype"]) for row in batch]
         spoken = [i for i, row_codes in enumerate(codes) if row_codes.shape[1] > 0]
         outcomes: list[Waveform | RowError] = [
-            RowError("no_audio_generated", "the model ended before its first frame; try another seed")
+            RowError("no_audio_generated", "the model stopped before its first frame; try another seed")
         ] * len(batch)
         for i, waveform in zip(spoken, codec.decode([codes[i] for i in spoken]), strict=True):
             outcomes[i] = waveform

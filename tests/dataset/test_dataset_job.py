@@ -389,4 +389,4 @@ def test_a_set_that_falls_short_is_not_a_success(
     given = [inputs[0], "--voices", inputs[1], "--plan", plan, "--out", str(tmp_path / "set")]
     done = CliRunner().invoke(app, given)
     assert done.exit_code == 1
-    assert "fewer hours than wanted" in done.output
+    assert "fewer hours than planned" in done.output

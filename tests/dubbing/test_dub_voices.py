@@ -52,7 +52,7 @@ def test_a_table_per_speaker():
         (b"[A]\nref_text = 'x'", "[A]: give ref, or from and to"),
         (b"[A]\nfrom = 1", "[A]: give ref, or from and to"),
         (b"[A]\nref = 'a.wav'\nfrom = 1\nto = 2", "[A]: give ref, or from and to"),
-        (b"[A]\nfrom = 2\nto = 2", "from 2 to 2 s is nothing"),
+        (b"[A]\nfrom = 2\nto = 2", "from 2 to 2 s is no stretch"),
         (b"[A]\nfrom = -1\nto = 2", "[A] from = -1"),
         (b"[A]\nfrom = nan\nto = 2", "[A] from = nan"),
         (b"[A]\nfrom = true\nto = 2", "[A] from = True"),

@@ -184,7 +184,7 @@ def test_over_http(runs, tmp_path, endpoint, monkeypatch, capsys):
 def test_a_judge_that_never_answers_ends_it_at_once(runs, tmp_path, endpoint, monkeypatch):
     asked, state = endpoint
     state["status"] = 401
-    with pytest.raises(ConfigError, match=r"no verdict could be had \(judge_failed: .* HTTP 401\)") as caught:
+    with pytest.raises(ConfigError, match=r"no verdict was given \(judge_failed: .* HTTP 401\)") as caught:
         job.compare_systems(*runs, f"{tmp_path}/out", job.judge_named("openai"), at_once=2)
     assert len(asked) == 4
     assert "not-a-real-key" not in str(caught.value)

@@ -181,4 +181,4 @@ def test_from_meta_lst_to_the_table(tmp_path):
     # finished: another protocol is only another count
     again = seed_tts_eval(f"{tmp_path}/meta.lst", out, config, PROTOCOLS["f5/en"], here, limit=2)
     assert again["protocol"] == "f5/en"
-    assert "is whole already" in printed(here)
+    assert "is complete" in printed(here)
