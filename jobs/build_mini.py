@@ -1,10 +1,10 @@
 """Build voicemill-mini from nothing: corpus, codec, samples, model, figures, release. Needs flite.
 
-python -m jobs.build_mini WORK OUT [--device cuda] [--from STEP] [--rehearse]
+    python -m jobs.build_mini WORK OUT [--device cuda] [--from STEP] [--rehearse]
 
-Everything between is in WORK, and every step goes on where it stopped: the same command resumes. On two
-CPU cores it takes a day, on a large GPU less than an hour but for the corpus, which is CPU work anyway.
---rehearse runs every step on next to nothing, in some ten minutes: what it makes cannot speak.
+Everything in between is in WORK, and every step resumes: run the same command again. On two CPU cores it
+takes a day; on a large GPU less than an hour, apart from the corpus, which is CPU work. --rehearse runs
+every step on next to nothing, in some ten minutes; the result cannot speak.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
         [--limit N] [--at-once N]
 
 CANDIDATE is a finished run, BASELINE another of the same ids, or a folder of <id>.wav, .flac, .mp3 or .ogg.
-`openai` asks an OpenAI-compatible endpoint that takes audio, from the environment: VOICEMILL_JUDGE_URL,
-VOICEMILL_JUDGE_MODEL, and VOICEMILL_JUDGE_KEY if it wants one. Verdicts are kept in OUT/verdicts: the same
-command goes on after an interruption, and asks again only for answers that could not be read.
+`openai` asks an OpenAI-compatible endpoint that takes audio, set in the environment: VOICEMILL_JUDGE_URL,
+VOICEMILL_JUDGE_MODEL, and VOICEMILL_JUDGE_KEY if it needs one. Verdicts are kept in OUT/verdicts: the same
+command resumes, and asks again only for answers that could not be read.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m jobs.dataset TEXTS --voices VOICES --plan PLAN.toml --out OUT [--format huggingface ...]
 
-The same as `voicemill synthesize`. The same command goes on from where it stopped; more hours in the plan add
-rows, all others stay.
+The same as `voicemill synthesize`. The same command resumes; more hours in the plan add rows, all others
+stay.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m jobs.demo [section.key=value ...]
 
-Exits 0 if every row did what it should: the broken one failed, all others were spoken.
+Exits 0 if every row did as expected: the broken one failed, all others were spoken.
 """
 
 from __future__ import annotations

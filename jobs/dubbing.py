@@ -2,7 +2,7 @@
 
     python -m jobs.dubbing SUBTITLES --out OUT --voices VOICES.toml (--original FILE | --length SECONDS) [...]
 
-The same as `voicemill dub`, which says what it takes with --help.
+The same as `voicemill dub`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Let a checkpoint speak held-out rows and report what is heard: WER, CER, similarity, voice identified.
 
-python -m jobs.evaluate_mini CHECKPOINT SAMPLES [--codec FOLDER] [--rows N] [--ablation NAME ...] ...
+    python -m jobs.evaluate_mini CHECKPOINT SAMPLES [--codec FOLDER] [--rows N] [--ablation NAME ...] ...
 
 SAMPLES is a manifest of the held-out set, or a folder of sample shards, with or without labels. CHECKPOINT
-may be the folder of a training run: its last state is taken. One JSON line for each ablation; `none` is the
-model as it is, and `labels` the codec alone, with the codes that the model should have said.
+may be the folder of a training run: its last state is used. Prints one JSON line per ablation; `none` is
+the model as it is, and `labels` the codec alone, with the codes that the model should have produced.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Write the held-out test set, or say how well the teacher and a codec do on it. Needs flite.
+"""Write the held-out test set, or measure the teacher and a codec on it. Needs flite.
 
-python -m jobs.held_out_set SENTENCES MANIFEST            writes MANIFEST and its references beside it
-python -m jobs.held_out_set SENTENCES MANIFEST --codec CODEC [--rows N]     one JSON line each
+    python -m jobs.held_out_set SENTENCES MANIFEST            writes MANIFEST and its references beside it
+    python -m jobs.held_out_set SENTENCES MANIFEST --codec CODEC [--rows N]     one JSON line each
 
 The model itself is measured by `python -m jobs.evaluate_mini MODEL MANIFEST --rows 200`.
 """

@@ -1,9 +1,9 @@
 """Learn voicemill-mini's spelling rules from flite's dictionary: how its tokenizer turns letters into phones.
 
-python -m jobs.learn_spelling OUT [--rules N]
+    python -m jobs.learn_spelling OUT [--rules N]
 
 Needs the Debian packages of jobs.synthesize_corpus, and scowl, whose lists say which words are common. OUT is
-`pipeline/training/english.rules` in a checkout; a model needs the rules that it was trained with.
+`pipeline/training/english.rules` in a checkout; a model needs the rules it was trained with.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """How much of words and voices a codec keeps, on held-out sentences by held-out speakers.
 
-python -m jobs.measure_codec CODEC [--clips N] [--codebooks 2,4,8] [--seed N]
+    python -m jobs.measure_codec CODEC [--clips N] [--codebooks 2,4,8] [--seed N]
 
-One JSON line for the teacher's own speech, then one for each number of codebooks. CODEC is an exported
-frame codec's folder; the sentences come from other packages than the corpus' (jargon-text, debian-faq).
+Prints one JSON line for the teacher's own speech, then one per number of codebooks. CODEC is the folder of an
+exported frame codec; the sentences are from packages the corpus does not use (jargon-text, debian-faq).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m jobs.narration BOOK --out OUT (--ref FILE | --voices VOICES.toml) [...]
 
-The same as `voicemill narrate`, which says what it takes with --help.
+The same as `voicemill narrate`.
 """
 
 from __future__ import annotations

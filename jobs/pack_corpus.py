@@ -1,10 +1,10 @@
 """Turn a corpus into training samples of a codec's codes: one shard of samples for each corpus shard.
 
-python -m jobs.pack_corpus CORPUS CODEC OUT [--targets N] [--valid-rows N]
+    python -m jobs.pack_corpus CORPUS CODEC OUT [--targets N] [--valid-rows N]
 
-OUT/train and OUT/valid get SAMPLE_ROW shards, with the phones of their targets. Those that are there are
-skipped, so the job goes on where
-it stopped and follows a corpus that grows. CODEC is a folder; its number of codebooks is the model's.
+OUT/train and OUT/valid get SAMPLE_ROW shards, with the phones of their targets. Existing shards are
+skipped, so the job resumes and follows a corpus that grows. CODEC is a folder; its number of codebooks is
+the model's.
 """
 
 from __future__ import annotations

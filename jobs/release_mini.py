@@ -1,9 +1,9 @@
 """Assemble the released checkpoint from a trained model, a codec and what was measured.
 
-python -m jobs.release_mini MODEL CODEC OUT --figures FIGURES.json --recipe RECIPE.json [--dtype T]
+    python -m jobs.release_mini MODEL CODEC OUT --figures FIGURES.json --recipe RECIPE.json [--dtype T]
 
-MODEL is an export, or the folder of a training run: its last state is taken. FIGURES is what the card says
-was measured: `evaluations` (the lines of jobs.evaluate_mini) and facts by name. RECIPE is how it was made:
+MODEL is an export, or the folder of a training run: its last state is used. FIGURES holds what the card
+reports: `evaluations` (the lines of jobs.evaluate_mini) and facts by name. RECIPE holds how it was made:
 `steps` (commands) and facts by name.
 """
 

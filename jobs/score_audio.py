@@ -1,8 +1,8 @@
-"""Listen to audio that exists already: WER, CER and similarity for anybody's files, or a run of ours.
+"""Score existing audio: WER, CER and similarity of anybody's files, or of a finished run.
 
     python -m jobs.score_audio SOURCE OUT [--config JOB.toml] [--protocol f5/en] [section.key=value ...]
 
-With --protocol the transcripts are also scored under it, as in jobs.seed_tts_eval; of a `meta.lst` whose
+With --protocol the transcripts are also scored under it, as in jobs.seed_tts_eval; for a `meta.lst` whose
 last column is a recording, that is what the transcriber makes of real speech.
 """
 

@@ -3,7 +3,7 @@
     python -m jobs.seed_tts_eval META_LST OUT [--config JOB.toml] [--protocol seed-tts-eval]
         [--language en|zh] [--limit N] [--compare RUN] [--ledger] [section.key=value ...]
 
-Run it again on the same OUT to go on, or to score a finished run under another protocol. The account is
+Run it again on the same OUT to resume, or to score a finished run under another protocol. The account is
 OUT/protocols/<protocol>.json.
 """
 

@@ -1,9 +1,9 @@
 """Make the teacher corpus that voicemill-mini learns from: flite's voices, spread into many speakers.
 
-python -m jobs.synthesize_corpus OUT [--rounds N] [--speakers N] [--held-out N] [--per-shard N] [--seed N]
+    python -m jobs.synthesize_corpus OUT [--rounds N] [--speakers N] [--held-out N] [--per-shard N] [--seed N]
 
-Needs the Debian packages flite, bible-kjv, bible-kjv-text, fortunes, fortunes-min and wamerican. Shards
-that OUT has are skipped: a run that was cut off goes on, and a larger --rounds adds to what is there.
+Needs the Debian packages flite, bible-kjv, bible-kjv-text, fortunes, fortunes-min and wamerican. Existing
+shards are skipped: an interrupted run resumes, and a larger --rounds adds to what is there.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Train a codec on the teacher corpus: `frame` (a laptop's) or `dac` (a GPU's), by the same losses.
+"""Train a codec on the teacher corpus: `frame` (for a laptop) or `dac` (for a GPU), with the same losses.
 
-python -m jobs.train_codec CORPUS OUT [--network frame|dac] [--steps N] [--decay-steps N] ...
+    python -m jobs.train_codec CORPUS OUT [--network frame|dac] [--steps N] [--decay-steps N] ...
 
-OUT gets the training state; the same command goes on from there. To finish: a few more --steps, all of
-them --decay-steps, and --export FOLDER [--codebooks K]. With --decoder-of FOLDER only the decoder of that
-exported frame codec is trained, and its codes stay valid.
+OUT gets the training state; the same command resumes from it. To finish: a few more --steps, all of them
+--decay-steps, and --export FOLDER [--codebooks K]. With --decoder-of FOLDER only the decoder of that exported
+frame codec is trained, and its codes stay valid.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Train voicemill-mini on packed samples, or fine-tune a checkpoint, with LoRA if asked.
 
-python -m jobs.train_model SAMPLES OUT [--steps N] [--decay-steps N] [--codebooks K] ...
-python -m jobs.train_model SAMPLES OUT --init CHECKPOINT [--revision REV] [--lora-rank 16] ...
+    python -m jobs.train_model SAMPLES OUT [--steps N] [--decay-steps N] [--codebooks K] ...
+    python -m jobs.train_model SAMPLES OUT --init CHECKPOINT [--revision REV] [--lora-rank 16] ...
 
 SAMPLES has train/ and valid/ with labelled shards of the pipeline's own samples. OUT gets the training
-state; the same command goes on from there. To finish: a few more --steps, all of them --decay-steps, and
---export FOLDER for a checkpoint that the pipeline loads. --workers N trains on N processes by Ray Train.
+state; the same command resumes from it. To finish: a few more --steps, all of them --decay-steps, and
+--export FOLDER for a checkpoint that the pipeline loads. --workers N trains on N processes with Ray Train.
 """
 
 from __future__ import annotations
