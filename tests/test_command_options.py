@@ -81,3 +81,15 @@ def test_the_main_job_takes_a_job_file_and_bare_settings(
     monkeypatch.setattr(sys, "argv", ["clone_voices", "m.csv", "out", *given, "--set", "check.language=de"])
     assert job.main() == 0
     assert asked == [load_config(None, ["sampling.top_k=7", "sampling.seed=5", "check.language=de"])]
+
+
+def test_ctrl_c_stays_one_in_a_job_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "clone_voices", interrupted)
+    monkeypatch.setattr(sys, "argv", ["clone_voices", "m.csv", "out"])
+    assert cli.reported(job.main) == 3
+    assert capfd.readouterr().err.splitlines()[-1] == "voicemill: stopped; the same command resumes from here"
