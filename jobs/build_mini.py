@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.command_options import job_parser
 from pipeline.errors import ConfigError
+from pipeline.reported import reported
 
 CODEBOOKS = 6
 DROP_CODES = 0.35  # or the codes alone carry the voice, and the semantic pathway learns nothing
@@ -119,6 +120,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

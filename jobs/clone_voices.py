@@ -26,6 +26,7 @@ from pipeline.command_options import (
     settings_of,
 )
 from pipeline.config import RunConfig
+from pipeline.reported import reported
 from pipeline.views import say
 
 
@@ -101,6 +102,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -38,6 +38,7 @@ from pipeline.metrics.pairwise import (
     judge_pair,
     win_rate,
 )
+from pipeline.reported import reported
 from pipeline.run import is_run
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.views import say
@@ -229,6 +230,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -30,6 +30,7 @@ from pipeline.dataset.source import Source, read_source
 from pipeline.dataset.survey import Survey, empty_splits, survey_run
 from pipeline.dataset.views import print_estimate, print_export, print_made, print_more
 from pipeline.lease import Lease
+from pipeline.reported import reported
 from pipeline.run import read_run
 from pipeline.views import say
 
@@ -152,6 +153,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

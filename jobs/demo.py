@@ -12,9 +12,9 @@ import sys
 from rich.console import Console
 
 from jobs.clone_voices import clone_voices
-from pipeline.cli import reported
 from pipeline.command_options import job_parser
 from pipeline.config import load_config
+from pipeline.reported import reported
 from pipeline.results import LIGHT_COLUMNS, read_results
 from pipeline.views import print_summary, results_table
 

@@ -22,6 +22,7 @@ from pipeline.dubbing.project import DubOptions, Project, open_project
 from pipeline.dubbing.takes import manifest_bytes
 from pipeline.lease import Lease
 from pipeline.programme.references import with_own_references
+from pipeline.reported import reported
 from pipeline.views import say
 
 
@@ -63,6 +64,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -27,6 +27,7 @@ from pipeline.engine.checkpoint import Checkpoint, load_checkpoint
 from pipeline.engine.continuous_engine import ContinuousEngine
 from pipeline.errors import CheckpointError
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
+from pipeline.reported import reported
 from pipeline.training.ablations import ABLATIONS, Ablation, ablate_model
 from pipeline.training.checkpoints import last_checkpoint
 from pipeline.training.held_out import (
@@ -132,6 +133,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

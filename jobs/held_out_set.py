@@ -20,6 +20,7 @@ from pipeline.codecs import load_codec
 from pipeline.command_options import job_parser
 from pipeline.errors import CheckpointError
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
+from pipeline.reported import reported
 from pipeline.training.corpus import CorpusPlan
 from pipeline.training.held_out_set import (
     HeldOutRow,
@@ -79,6 +80,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.command_options import job_parser
 from pipeline.errors import ConfigError
+from pipeline.reported import reported
 from pipeline.training.letter_to_sound import Phones, learn_rules
 from pipeline.training.spelling import write_rules
 from pipeline.training.texts import found_sentences, read_words
@@ -88,6 +89,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -18,6 +18,7 @@ import torch
 from pipeline.codecs.frame_codec import load_frame_network
 from pipeline.command_options import job_parser
 from pipeline.evaluators import load_speaker_encoder, load_transcriber
+from pipeline.reported import reported
 from pipeline.training.codec_evaluation import held_out_clips, listen
 from pipeline.training.corpus import CorpusPlan
 from pipeline.training.texts import held_out_sentences
@@ -47,6 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

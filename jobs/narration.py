@@ -48,6 +48,7 @@ from pipeline.programme.references import (
     read_reference,
     with_own_references,
 )
+from pipeline.reported import reported
 from pipeline.run import config_of_run
 from pipeline.storage import Store, open_store
 from pipeline.uris import shown
@@ -215,6 +216,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -30,6 +30,7 @@ from types import FrameType
 from typing import Any
 
 from pipeline.errors import printable
+from pipeline.reported import reported
 
 _LONGEST_WAIT_S = 300.0
 _LONGEST_SELECT_S = 3600.0  # it takes no infinity, and a clock may be set meanwhile
@@ -216,6 +217,4 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

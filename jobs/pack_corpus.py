@@ -25,6 +25,7 @@ from pipeline.commit import parquet_bytes
 from pipeline.config import ResourceConfig
 from pipeline.engine.chat_prompt import PromptFormat
 from pipeline.flow import start_ray, stop_ray
+from pipeline.reported import reported
 from pipeline.storage import open_store
 from pipeline.training.mini_model import new_mini_folder
 from pipeline.training.pack_corpus import pack_shard
@@ -107,6 +108,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

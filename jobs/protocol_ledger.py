@@ -27,6 +27,7 @@ from pipeline.metrics.protocol_run import COLUMNS, missing_reason, of_language
 from pipeline.metrics.protocols import PROTOCOLS, Protocol, protocol_named
 from pipeline.metrics.published import HeardBy
 from pipeline.records import Row
+from pipeline.reported import reported
 from pipeline.results import iter_results
 from pipeline.run import read_run
 from pipeline.storage import open_store
@@ -105,6 +106,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -18,6 +18,7 @@ import torch
 
 from pipeline.command_options import job_parser
 from pipeline.engine.embedded import MINI_NAME, NOTES
+from pipeline.reported import reported
 from pipeline.training.checkpoints import last_checkpoint
 from pipeline.training.model_export import export_run
 from pipeline.training.model_training import ModelRun
@@ -64,6 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -19,6 +19,7 @@ from pipeline import beforehand
 from pipeline.command_options import job_parser, settings_of
 from pipeline.config import RunConfig
 from pipeline.metrics.protocols import protocol_named
+from pipeline.reported import reported
 from pipeline.views import say
 
 
@@ -65,6 +66,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

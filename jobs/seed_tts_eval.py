@@ -25,6 +25,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.metrics.protocols import Protocol, protocol_named
 from pipeline.records import Row
+from pipeline.reported import reported
 from pipeline.views import say
 
 
@@ -113,6 +114,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -18,6 +18,7 @@ from pipeline.command_options import job_parser
 from pipeline.commit import parquet_bytes
 from pipeline.config import ResourceConfig
 from pipeline.flow import start_ray, stop_ray
+from pipeline.reported import reported
 from pipeline.storage import open_store
 from pipeline.training.corpus import CorpusPlan, CorpusShard, plan_shards, speak_shard
 from pipeline.training.texts import TextSource
@@ -79,6 +80,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -23,6 +23,7 @@ from pipeline.codecs.frame_codec import load_frame_network, save_frame_codec
 from pipeline.codecs.frame_config import FrameCodecConfig
 from pipeline.codecs.frame_network import FrameCodec
 from pipeline.command_options import job_parser
+from pipeline.reported import reported
 from pipeline.storage import open_store
 from pipeline.training.clips import Clips, Crops, build_clips, open_clips
 from pipeline.training.codec_training import (
@@ -137,6 +138,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

@@ -19,6 +19,7 @@ import torch
 
 from pipeline.command_options import job_parser
 from pipeline.config import ResourceConfig
+from pipeline.reported import reported
 from pipeline.training.model_export import export_trainee
 from pipeline.training.model_training import (
     ModelRun,
@@ -153,6 +154,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import reported
-
     sys.exit(reported(main))

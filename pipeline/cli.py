@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import typer
@@ -34,8 +33,7 @@ from pipeline.commands.narrate import narrate, redo
 from pipeline.commands.synthesize import synthesize
 from pipeline.commands.withdraw import withdraw
 from pipeline.config import RunConfig
-from pipeline.errors import VoicemillError, printable
-from pipeline.interrupts import EXIT_CODE, Interrupts
+from pipeline.reported import reported
 
 app = typer.Typer(
     name="voicemill",
@@ -46,8 +44,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 out_console = Console(soft_wrap=False)
-err_console = Console(stderr=True)
-_STOPPED = "stopped; the same command resumes from here"
 
 
 def _print_version(asked: bool) -> None:
@@ -338,35 +334,6 @@ def main() -> None:
     if "--debug" in sys.argv:  # wherever it stands
         sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
     sys.exit(reported(lambda: exit_code_of(app), debug="--debug" in sys.argv))
-
-
-def reported(work: Callable[[], int], debug: bool = False) -> int:
-    """`work`'s exit code. What it raises becomes one line on stderr and the code of its kind."""
-    with Interrupts() as interrupts:
-        try:
-            return work()
-        except KeyboardInterrupt:
-            _complain(_STOPPED)
-            return EXIT_CODE
-        except Exception as error:
-            if interrupts.happened:  # whatever the interrupt broke on its way
-                _complain(_STOPPED)
-                return EXIT_CODE
-            if debug:
-                raise
-            if isinstance(error, VoicemillError):
-                _complain(str(error))
-                return error.exit_code
-            said = " ".join(str(error).split())[:300]
-            _complain(
-                f"broke off: {type(error).__name__}: {said}; the same command resumes (--debug: traceback)"
-            )
-            return 3
-
-
-def _complain(said: str) -> None:
-    text = f"voicemill: {printable(said)}"
-    err_console.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ LAYERS = [
         "pipeline.extras",
         "pipeline.interrupts",
         "pipeline.ray_settings",
+        "pipeline.reported",
         "pipeline",
     },
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import cli, flow
+from pipeline import cli, flow, reported
 from pipeline.config import RunConfig, config_from_dict, load_config
 from pipeline.errors import ManifestError, StorageError
 
@@ -34,7 +34,7 @@ def voicemill(
     """The console script in this process: exit code, stdout, stderr."""
     monkeypatch.setattr(sys, "argv", ["voicemill", *args])
     monkeypatch.setattr(cli, "out_console", cli.Console(width=400))
-    monkeypatch.setattr(cli, "err_console", cli.Console(stderr=True, width=400))
+    monkeypatch.setattr(reported, "err_console", cli.Console(stderr=True, width=400))
     try:
         cli.main()
         code = 0

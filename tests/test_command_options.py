@@ -12,6 +12,7 @@ from jobs import clone_voices as job
 from pipeline import cli
 from pipeline.beforehand import cache_uri
 from pipeline.config import RunConfig, load_config
+from pipeline.reported import reported
 from pipeline.storage import open_store
 
 ENDED = {"failed": 0, "rejected": 0}
@@ -91,5 +92,5 @@ def test_ctrl_c_stays_one_in_a_job_of_its_own(
 
     monkeypatch.setattr(job, "clone_voices", interrupted)
     monkeypatch.setattr(sys, "argv", ["clone_voices", "m.csv", "out"])
-    assert cli.reported(job.main) == 3
+    assert reported(job.main) == 3
     assert capfd.readouterr().err.splitlines()[-1] == "voicemill: stopped; the same command resumes from here"

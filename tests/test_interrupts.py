@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from pipeline.cli import reported
 from pipeline.interrupts import Interrupts
+from pipeline.reported import reported
 
 WORK = """
 import sys, time
-from pipeline.cli import reported
+from pipeline.reported import reported
 
 def work():
     try:

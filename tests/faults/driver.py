@@ -24,8 +24,8 @@ from small_run import SETTINGS, write_manifest  # noqa: E402
 
 from jobs.clone_voices import clone_voices  # noqa: E402
 from pipeline import lease, storage  # noqa: E402
-from pipeline.cli import reported  # noqa: E402
 from pipeline.config import load_config  # noqa: E402
+from pipeline.reported import reported  # noqa: E402
 
 WRITES = ("put", "create", "delete")
 
