@@ -25,7 +25,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jobs.system_clips import Clips, FolderClips, RunClips, as_wav, open_clips
 from pipeline.command_options import job_parser
 from pipeline.errors import ConfigError
 from pipeline.evaluators.openai_judge import OpenAIJudge
@@ -38,6 +37,7 @@ from pipeline.metrics.pairwise import (
     judge_pair,
     win_rate,
 )
+from pipeline.report.system_clips import Clips, FolderClips, RunClips, as_wav, open_clips
 from pipeline.reported import reported
 from pipeline.run import is_run
 from pipeline.storage import ObjectMissing, Store, open_store

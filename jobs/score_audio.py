@@ -14,11 +14,11 @@ from typing import Any
 
 from rich.console import Console
 
-from jobs.protocol_account import account_for
 from pipeline import beforehand
 from pipeline.command_options import job_parser, settings_of
 from pipeline.config import RunConfig
 from pipeline.metrics.protocols import protocol_named
+from pipeline.report.protocol_account import account_for
 from pipeline.reported import reported
 from pipeline.views import say
 

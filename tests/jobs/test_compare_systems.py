@@ -13,9 +13,9 @@ import soundfile
 from made_runs import console, failed, printed, spoken, tone, write_run
 
 from jobs import compare_systems as job
-from jobs.system_clips import as_wav
 from pipeline.errors import ConfigError, ManifestError
 from pipeline.metrics.pairwise import heard_first
+from pipeline.report.system_clips import as_wav
 
 LONGER = job.judge_named(job.LONGER)
 TEXTS = [f"Sentence number {i}." for i in range(1, 9)]

@@ -9,13 +9,13 @@ import pytest
 from made_runs import console, failed, printed, spoken, write_run
 
 from jobs import protocol_ledger
-from jobs.protocol_account import account_for, print_account, score_run
-from jobs.protocol_ledger import ledger_of, print_ledger
 from jobs.seed_tts_eval import FirstRows, refuse_deaf, seed_tts_eval
 from pipeline.config import load_config
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.metrics.protocols import PROTOCOLS
 from pipeline.metrics.published import HeardBy
+from pipeline.report.protocol_account import account_for, print_account, score_run
+from pipeline.report.protocol_ledger import ledger_of, print_ledger
 
 SEED = PROTOCOLS["seed-tts-eval/en"]
 VOICES = Path(__file__).parents[2] / "manifests" / "voices"

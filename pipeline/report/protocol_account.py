@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.protocol_ledger import finished, ledger_of, percent, print_ledger
 from pipeline.errors import ConfigError
 from pipeline.metrics.paired import compare
 from pipeline.metrics.protocol_run import compare_similarity, evaluate, score_rows
 from pipeline.metrics.protocols import Protocol
 from pipeline.metrics.published import HeardBy, beside
 from pipeline.records import Row
+from pipeline.report.protocol_ledger import finished, ledger_of, percent, print_ledger
 from pipeline.storage import open_store
 from pipeline.views import say
 
