@@ -1,18 +1,19 @@
-"""A night's run, supervised: whatever kills it, it is resumed, until it is whole or the night is over.
+"""A night's run, supervised: whatever kills it, it is resumed, until it is complete or the night is over.
 
     python -m jobs.nightly MANIFEST OUT [--config JOB.toml] [--set section.key=value ...]
                            [--attempts 5] [--deadline 06:30|8h] [--wait 10s] [--grace 60s]
 
 The run is a process of its own (`voicemill run`), so that nothing in it takes the supervisor along. SIGTERM
 (a machine that is taken back, `systemctl stop`) and Ctrl-C are passed on to it as Ctrl-C, which ends it
-cleanly. The last line is JSON for the scheduler. Exit codes: 0 and 1 as those of a run that is whole (all
-rows ok, some failed or rejected), 2 nothing that another attempt would mend, 3 not whole.
+cleanly. The last line is JSON for the scheduler. Exit codes: 0 and 1 as those of a complete run (all rows ok,
+some failed or rejected), 2 nothing that another attempt would fix, 3 not complete.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import select
 import signal
@@ -29,6 +30,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pipeline.command_options import job_parser
 from pipeline.errors import printable
 from pipeline.reported import reported
 
@@ -179,15 +181,21 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
             raise ValueError
         return number
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = job_parser("nightly", __doc__)
+    parser.add_argument("manifest", metavar="MANIFEST", help="CSV, JSONL, Parquet or meta.lst; a path or URI")
+    parser.add_argument(
+        "out", metavar="OUT", help="run folder: a path or URI; reuse the same folder to resume"
     )
-    parser.add_argument("manifest", metavar="MANIFEST")
-    parser.add_argument("out", metavar="OUT")
-    parser.add_argument("--config", metavar="JOB.toml")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="assignments")
+    parser.add_argument("--config", metavar="JOB.toml", help="job file; see `voicemill settings`")
+    parser.add_argument(
+        *("--set", "-s"),
+        action="append",
+        metavar="SECTION.KEY=VALUE",
+        dest="assignments",
+        help="one setting; may be repeated",
+    )
     parser.add_argument("--attempts", type=count, default=5, help="how often the run is begun, at most")
-    parser.add_argument("--deadline", type=deadline, default=float("inf"), help="06:30, or 8h from now")
+    parser.add_argument("--deadline", type=deadline, help="06:30, or 8h from now")
     parser.add_argument("--wait", type=seconds_from, default="10s", help="before the second attempt; doubles")
     parser.add_argument("--grace", type=seconds_from, default="60s", help="for a run that is to stop")
     return parser.parse_args(given)
@@ -197,12 +205,14 @@ def main(given: Sequence[str] | None = None) -> int:
     options = arguments(given)
     command = [sys.executable, "-m", "pipeline.cli", "run", options.manifest, "--out", options.out]
     command += ["--config", options.config] if options.config else []
-    command += [word for assignment in options.assignments for word in ("--set", assignment)]
+    command += [word for assignment in options.assignments or [] for word in ("--set", assignment)]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="voicemill-") as folder:
         summary = Path(folder) / "summary.json"
         command += ["--summary", str(summary)]
-        night = supervise(command, summary, options.attempts, options.deadline, options.wait, options.grace)
+        night = supervise(
+            command, summary, options.attempts, options.deadline or math.inf, options.wait, options.grace
+        )
     line = {
         "out": options.out,
         "whole": night.ended_by == "done",

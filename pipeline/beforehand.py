@@ -20,11 +20,11 @@ from pipeline.errors import ManifestError, RunConflictError
 from pipeline.identity import resolve_identity
 from pipeline.plan import PlannedShard, is_planned, planned_shards, remaining_shards
 from pipeline.preflight import Preflight
+from pipeline.prompt_cache import cache_uri
 from pipeline.records import PLANNED_ROW, Row
 from pipeline.results import read_shard
 from pipeline.run import is_run, look_at
 from pipeline.storage import open_store
-from pipeline.uris import parent_uri
 from pipeline.views import many, print_bad_row, print_preflight, print_reading, say
 
 _BAD_ROWS_SHOWN = 50
@@ -128,11 +128,6 @@ def whole_already(
         return None
     say(console, f"{uri} is complete: nothing to do")
     return dict(json.loads(store.get("summary.json")))
-
-
-def cache_uri(uri: str, config: RunConfig) -> str:
-    """Where encoded voices are kept: beside the run, for its neighbours too."""
-    return config.resources.prompt_cache or f"{parent_uri(uri)}/.prompt-cache"
 
 
 def shards_to_pack(samples: ShardLog) -> list[PlannedShard]:

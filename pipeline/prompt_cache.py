@@ -14,10 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.config import RunConfig
 from pipeline.errors import StorageError
 from pipeline.records import SpeakerPrompt, array_of, bytes_of
-from pipeline.storage import ObjectMissing, Store
+from pipeline.run import Run, config_of_run
+from pipeline.storage import ObjectMissing, Store, open_store
+from pipeline.uris import parent_uri
 
+_CACHES = "caches"
 SPEAKER_PROMPT = pa.schema(
     [
         ("prompt_id", pa.string()),
@@ -62,6 +66,24 @@ class PromptCache:
         """The prompt ids that need no encoding."""
         folder = self.key("x").partition("/")[0]
         return {key.removeprefix(f"{folder}/").removesuffix(".parquet") for key in self.store.list(folder)}
+
+
+def cache_uri(run_uri: str, config: RunConfig) -> str:
+    """Where a run's encoded voices are kept: beside it, for its neighbours too, unless the job says where."""
+    return config.resources.prompt_cache or f"{parent_uri(run_uri)}/.prompt-cache"
+
+
+def note_cache(run: Run) -> None:
+    """Another session may use another cache than run.json has: whoever removes voices must find them all."""
+    if uri := run.config.resources.prompt_cache:
+        run.store.create(f"{_CACHES}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", uri.encode())
+
+
+def caches_of(run_uri: str) -> list[Store]:
+    """Every cache that a run's sessions have used. Raises RunConflictError, StorageError."""
+    store = open_store(run_uri)
+    noted = [store.get(key).decode() for key in store.list(_CACHES)]
+    return list(map(open_store, dict.fromkeys([cache_uri(run_uri, config_of_run(run_uri)), *noted])))
 
 
 def _table_of(prompt: SpeakerPrompt) -> pa.Table:

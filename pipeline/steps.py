@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pipeline import flow
 from pipeline.attempts import note_stop, noted
-from pipeline.beforehand import RowSource, cache_uri, packed_rows, shards_to_pack
+from pipeline.beforehand import RowSource, packed_rows, shards_to_pack
 from pipeline.commit import Commit, ShardLog, read_ahead
 from pipeline.config import RunConfig
 from pipeline.consent import load_consent
@@ -35,7 +35,7 @@ from pipeline.plan import (
     shards_with,
 )
 from pipeline.progress import Progress
-from pipeline.prompt_cache import PromptCache
+from pipeline.prompt_cache import PromptCache, cache_uri, note_cache
 from pipeline.records import Row, to_table
 from pipeline.results import LIGHT_COLUMNS, iter_results, result_schema
 from pipeline.rounds import Again, WaitingRows, planned_again, reasons_of, remove_takes, waiting_shards
@@ -87,6 +87,7 @@ def session(
                     *(made_by.device, made_by.evaluator_devices, sorted(made_by.versions.items())),
                 ]
             )
+            note_cache(run)
             cache = PromptCache(open_store(cache_uri(uri, config)), encoders)
             with _stop_noted(run):
                 yield Session(run, cluster, cache, console, {}, telemetry)

@@ -53,6 +53,7 @@ _OPERATION_S = 600
 _FILE_S = 6 * 3600  # gigabytes over a slow line
 _CREATE_ATTEMPTS = 3
 _READ_AHEAD_BYTES = 2**20  # s3fs would fetch 50 MiB around every small read
+_EXTRAS = {"gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"}
 _SINGLE_PUT_BYTES = 5 * 2**30  # the largest object that one PUT may write
 
 
@@ -341,7 +342,11 @@ def _connected(scheme: str, pid: int) -> Any:
         timeouts = {"connect_timeout": _CONNECT_TIMEOUT_S, "read_timeout": _READ_TIMEOUT_S}
         # a cached listing hides what others wrote since, and cached instances share theirs
         options = {"use_listings_cache": False, "config_kwargs": {"retries": retries, **timeouts}}
-    filesystem = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+    try:
+        filesystem = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+    except ImportError:
+        extra = _EXTRAS[scheme]
+        raise ConfigError(f"{scheme}:// needs the extra {extra}: pip install 'voicemill[{extra}]'") from None
     if scheme == "s3":
         filesystem.retries = _S3_BODY_ATTEMPTS
     return filesystem

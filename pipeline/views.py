@@ -65,7 +65,7 @@ def print_preflight(console: Console, report: PreflightReport, config: RunConfig
     say(
         console,
         f"{many(report.rows, 'row')}, {bad}; {many(len(report.voices), 'voice')}; "
-        f"about {duration(speech_s)} of speech to come: {duration(speech_s / speed)} for an engine "
+        f"about {duration(speech_s)} of speech to generate: {duration(speech_s / speed)} for an engine "
         f"that makes {speed:g} s of audio a second "
         "(resources.assumed_speed: a guess for a GPU, a CPU is far slower)",
     )
@@ -187,7 +187,7 @@ def print_status(console: Console, uri: str) -> None:
         ("rows", f"{sum(s.rows for s in shards)} planned, {sum(c.rows for c in commits)} committed"),
         ("failed", f"{failed}{_by_code(_failure_codes(uri) if failed else {})}"),
         ("rejected", str(rejected)),
-        ("whole", "yes" if store.exists("_SUCCESS") else "no: the same command again finishes it"),
+        ("complete", "yes" if store.exists("_SUCCESS") else "no: run the same command again"),
     ]
     _print_facts(console, lines)
 

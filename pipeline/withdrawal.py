@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -37,17 +37,17 @@ _PAGE = "report.html"  # may hold the sound; it is written again by a command
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """`shards` are keys of data objects with how many of their rows are meant, `files` keys in the run's
-    folder, `voices` keys in the prompt cache. `unspoken` rows are planned and not in the results yet;
-    `shared` voices are also those of rows under other consents, and stay."""
+    folder, `voices` keys with the prompt cache they lie in. `unspoken` rows are planned and not in the
+    results yet; `shared` voices are also those of rows under other consents, and stay."""
 
     shards: dict[str, int]
     files: list[str]
-    voices: list[str]
+    voices: list[tuple[Store, str]]
     unspoken: int
     shared: int
 
 
-def find_withdrawn(store: Store, cache: Store, revoked: Collection[str]) -> Holdings:
+def find_withdrawn(store: Store, caches: Sequence[Store], revoked: Collection[str]) -> Holdings:
     """Of the rows whose consent ids are among `revoked`, each as `same_id` writes it. Reads only.
 
     Raises StorageError.
@@ -68,17 +68,18 @@ def find_withdrawn(store: Store, cache: Store, revoked: Collection[str]) -> Hold
     files = [key for folder in ("audio", "rejected/audio") for key in store.list(folder) if key in names]
     files += [_PAGE] * bool(names and store.exists(_PAGE))
     gone = {f"{prompt}.parquet" for prompt in prompts[True] - prompts[False]}
-    voices = [key for key in cache.list() if key.rpartition("/")[2] in gone] if gone else []
+    kept = ((cache, key) for cache in caches for key in cache.list()) if gone else ()
+    voices = [(cache, key) for cache, key in kept if key.rpartition("/")[2] in gone]
     unspoken = planned[True] - _in_results(store, revoked)
     return Holdings(shards, files, voices, unspoken, len(prompts[True] & prompts[False]))
 
 
-def remove_withdrawn(store: Store, cache: Store, revoked: Collection[str]) -> Holdings:
+def remove_withdrawn(store: Store, caches: Sequence[Store], revoked: Collection[str]) -> Holdings:
     """Removes what `find_withdrawn` finds, and what a removal that died has left. Only while nobody writes.
 
     Done again it finds nothing. Raises StorageError.
     """
-    holdings = find_withdrawn(store, cache, revoked)
+    holdings = find_withdrawn(store, caches, revoked)
     for log in shard_logs(store):
         for commit, _ in list(_held(log, revoked)):
             cleared = _cleared(log.read_table(commit), revoked)
@@ -89,7 +90,7 @@ def remove_withdrawn(store: Store, cache: Store, revoked: Collection[str]) -> Ho
         log.remove_orphans(log.commits())
     for key in holdings.files:
         store.delete(key)
-    for key in holdings.voices:
+    for cache, key in holdings.voices:
         cache.delete(key)
     return holdings
 

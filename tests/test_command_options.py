@@ -10,8 +10,8 @@ import pytest
 
 from jobs import clone_voices as job
 from pipeline import cli
-from pipeline.beforehand import cache_uri
 from pipeline.config import RunConfig, load_config
+from pipeline.prompt_cache import cache_uri
 from pipeline.reported import reported
 from pipeline.storage import open_store
 

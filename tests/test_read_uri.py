@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import fsspec
 import pytest
 
-from pipeline import fetching
-from pipeline.errors import RowError
+from pipeline import fetching, storage
+from pipeline.errors import ConfigError, RowError
 from pipeline.sources import read_source
 from pipeline.storage import ObjectMissing, open_store, open_uri, read_uri
 from pipeline.uri_rules import PUBLIC_ONLY, UriRules
@@ -165,3 +165,17 @@ def test_prefixes_hold_for_files_and_buckets(uri: str) -> None:
     with pytest.raises(RowError) as caught:
         read_source(uri, 10, UriRules((f"{folder}/elsewhere",)))
     assert caught.value.code == "uri_prefix_not_allowed"
+
+
+@pytest.mark.parametrize(("uri", "extra"), [("gs://b/v.wav", "gcs"), ("abfs://c@a/v.wav", "azure")])
+def test_a_store_whose_package_is_missing_names_its_extra(
+    uri: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ImportError("please install it")
+
+    monkeypatch.setattr(fsspec, "filesystem", missing)
+    storage._connected.cache_clear()
+    with pytest.raises(ConfigError, match=rf"needs the extra {extra}: pip install 'voicemill\[{extra}\]'"):
+        read_uri(uri, 10)
+    storage._connected.cache_clear()

@@ -91,7 +91,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Store
 def test_it_is_listed_and_nothing_is_touched(place: tuple[Store, Store]) -> None:
     store, cache = place
     before = everything(store) | everything(cache)
-    found = find_withdrawn(*place, REVOKED)
+    found = find_withdrawn(store, [cache], REVOKED)
     assert {key.partition("data/")[0]: rows for key, rows in found.shards.items()} == {
         "": 3,  # gone, shared, and rejected, which is to be called withdrawn
         "samples/": 4,  # late, too
@@ -103,7 +103,7 @@ def test_it_is_listed_and_nothing_is_touched(place: tuple[Store, Store]) -> None
         "rejected/audio/rejected.flac",
         "report.html",
     ]
-    assert found.voices == ["0123456789ab/p2.parquet", "0123456789ab/p3.parquet"]
+    assert found.voices == [(cache, f"0123456789ab/{voice}.parquet") for voice in ("p2", "p3")]
     assert (found.unspoken, found.shared) == (1, 1)
     assert everything(store) | everything(cache) == before
 
@@ -111,8 +111,8 @@ def test_it_is_listed_and_nothing_is_touched(place: tuple[Store, Store]) -> None
 def test_it_goes_and_the_rest_stays_as_it_was(place: tuple[Store, Store]) -> None:
     store, cache = place
     before = read_results(store.uri)
-    listed = find_withdrawn(*place, REVOKED)
-    assert remove_withdrawn(*place, REVOKED) == listed
+    listed = find_withdrawn(store, [cache], REVOKED)
+    assert remove_withdrawn(store, [cache], REVOKED) == listed
     after = read_results(store.uri)
     stay = [name not in ("gone", "shared", "rejected") for name in after["utterance_id"].to_pylist()]
     assert after.filter(pa.array(stay)).equals(before.filter(pa.array(stay)))
@@ -132,8 +132,8 @@ def test_it_goes_and_the_rest_stays_as_it_was(place: tuple[Store, Store]) -> Non
             sound = "audio_ids_concat" if log == "samples" else "codes"
             loud = [one["utterance_id"] for one in rows if one[sound] == SOUND]
             assert loud == {"": ["kept"], "samples": ["kept", "nobody"], "rejected": []}[log]
-    assert not find_withdrawn(*place, REVOKED).shards
-    assert remove_withdrawn(*place, REVOKED).files == []
+    assert not find_withdrawn(store, [cache], REVOKED).shards
+    assert remove_withdrawn(store, [cache], REVOKED).files == []
     assert everything(store) == left, "done again it does nothing"
 
 
@@ -164,13 +164,13 @@ def test_a_removal_that_died_is_finished_by_the_next(tmp_path: Path, monkeypatch
         with monkeypatch.context() as patch:
             stop = Dies(patch, type(store), after)
             with suppress(KeyboardInterrupt):
-                remove_withdrawn(store, cache, REVOKED)
-        remove_withdrawn(store, cache, REVOKED)
+                remove_withdrawn(store, [cache], REVOKED)
+        remove_withdrawn(store, [cache], REVOKED)
         assert [key for key in store.list() if key.endswith((".flac", ".html"))] == ["audio/kept.flac"]
         for prefix in ("", "samples", "rejected"):
             log = ShardLog(store, prefix)
             assert list(log.orphans()) == []
-            assert not find_withdrawn(store, cache, REVOKED).shards
+            assert not find_withdrawn(store, [cache], REVOKED).shards
         assert sorted(cache.list()) == ["0123456789ab/p1.parquet", "0123456789ab/p9.parquet"]
         if stop.left:
             break
@@ -180,6 +180,6 @@ def test_a_removal_that_died_is_finished_by_the_next(tmp_path: Path, monkeypatch
 
 def test_a_voice_nobody_has_named_is_not_touched(place: tuple[Store, Store]) -> None:
     before = everything(place[0]) | everything(place[1])
-    nothing = remove_withdrawn(*place, frozenset({"c-3"}))
+    nothing = remove_withdrawn(place[0], [place[1]], frozenset({"c-3"}))
     assert (nothing.shards, nothing.files, nothing.voices, nothing.unspoken) == ({}, [], [], 0)
     assert everything(place[0]) | everything(place[1]) == before

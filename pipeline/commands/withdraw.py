@@ -29,27 +29,25 @@ def withdraw(
 
     Example: `voicemill withdraw runs/demo --consent-id c-17 --delete`
     """
-    from pipeline.beforehand import cache_uri
     from pipeline.lease import Lease
-    from pipeline.run import config_of_run
+    from pipeline.prompt_cache import caches_of
     from pipeline.storage import open_store
     from pipeline.views import say
     from pipeline.withdrawal import find_withdrawn, remove_withdrawn
 
     console = Console()
     ids = withdrawn_ids(consent_id or [], revoked)
-    cache = open_store(cache_uri(run_uri, config_of_run(run_uri)))
-    store = open_store(run_uri)
+    store, caches = open_store(run_uri), caches_of(run_uri)
     if not delete:
-        found = find_withdrawn(store, cache, ids)
+        found = find_withdrawn(store, caches, ids)
     else:
         # a driver that only sleeps would go on with the commits it knows
         with Lease(store, take_over=False, say=lambda line: say(console, line), presume_dead=False):
-            found = remove_withdrawn(store, cache, ids)
+            found = remove_withdrawn(store, caches, ids)
             _summarise_again(store)
     for key, rows in found.shards.items():
         say(console, f"{key}: {rows} rows")
-    for key in [*found.files, *(f"{cache.uri}/{key}" for key in found.voices)]:
+    for key in [*found.files, *(f"{cache.uri}/{key}" for cache, key in found.voices)]:
         say(console, key)
     what = f"{sum(found.shards.values())} rows in {len(found.shards)} objects, {len(found.files)} files and "
     what += f"{len(found.voices)} cached voices"

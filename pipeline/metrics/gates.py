@@ -1,7 +1,7 @@
 """Gates: what a take must be to pass, by language, and why one does not.
 
 Limits are relative to what the transcriber can hear in that language, so there is no set of numbers that is
-right everywhere (reference/evaluation.md, section 6): a limit that is None does not judge.
+right everywhere: a limit that is None does not judge.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _in_word(char: str) -> bool:
     return unicodedata.category(char)[0] in "LMN"
 
 
-# The Open Universal Arabic ASR Leaderboard's conventions, see reference/evaluation.md section 2.
+# The Open Universal Arabic ASR Leaderboard's conventions.
 # Folds no ة/ه and no ى/ي, keeps tatweel and U+0670.
 _AR_DELETED = string.punctuation + "،؛؟" + "".join(map(chr, range(0x064B, 0x0653))) + "ء"
 _AR_LEADERBOARD = str.maketrans("آأإؤئپڤ٠١٢٣٤٥٦٧٨٩", "اااويبف0123456789", _AR_DELETED)

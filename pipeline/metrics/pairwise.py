@@ -2,7 +2,7 @@
 
 Judges prefer a position, fail to answer in form, and are asked about clips that were never made. So the
 order comes from the item's id, every pair can be judged again in the other order, and what is missing is
-counted, not forgotten. Source: reference/evaluation.md, sections 1 and 5.
+counted, not forgotten.
 """
 
 from __future__ import annotations

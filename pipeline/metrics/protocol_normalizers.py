@@ -1,7 +1,7 @@
 """The text rules of published protocols, to the letter: what they leave out is part of their numbers.
 
-They are for comparison with published figures; `normalizers.py` has the ones we would choose. Source:
-reference/evaluation.md, sections 1 and 2, read from each project's own scoring script.
+They are for comparison with published figures; `normalizers.py` has the ones we would choose. Source: each
+project's own scoring script.
 """
 
 from __future__ import annotations

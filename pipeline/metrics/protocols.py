@@ -1,7 +1,7 @@
 """Scoring protocols as data: everything that moves an error rate, under a name that can be published.
 
 Two scores compare only if all of it is the same. Protocols that share their `Asr` share transcripts: one
-that is kept can be scored under each of them (`ledger.py`). Source: reference/evaluation.md, section 1.
+that is kept can be scored under each of them (`ledger.py`). Source: the projects' papers and scoring scripts.
 """
 
 from __future__ import annotations

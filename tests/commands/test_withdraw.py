@@ -10,8 +10,10 @@ from test_withdrawal import everything, run_of
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, load_config
 from pipeline.errors import ConfigError, RunConflictError
+from pipeline.prompt_cache import note_cache
+from pipeline.run import Run
 from pipeline.storage import Store, open_store
 
 
@@ -55,6 +57,18 @@ def test_listed_first_then_removed(run: Store, tmp_path: Path) -> None:
     assert not run.exists("driver.json"), "the lease is given back"
     again = run_command(run.uri, "--consent-id", "c-2")
     assert "0 rows in 0 objects, 0 files and 0 cached voices" in again
+
+
+def test_voices_go_from_every_cache_that_a_session_has_used(run: Store, tmp_path: Path) -> None:
+    other = open_store(str(tmp_path / "elsewhere"))
+    key = next(key for key in open_store(str(tmp_path / ".prompt-cache")).list() if "p2" in key)
+    other.put(key, b"the voice once more")
+    config = load_config(None, [f"resources.prompt_cache={other.uri}"])
+    note_cache(Run(run, config, identity=None))  # type: ignore[arg-type]
+    removed = run_command(run.uri, "--consent-id", "c-2", "--delete")
+    assert "and 3 cached voices removed" in removed
+    assert f"{other.uri}/{key}" in removed
+    assert list(other.list()) == []
 
 
 def test_a_run_that_is_worked_on_is_left_alone(run: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,8 +14,8 @@ from pipeline.codecs import load_codec
 from pipeline.engine.attention import FlashAttention, MaskedAttention, choose_attention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import load_checkpoint
-from pipeline.engine.continuous_engine import ContinuousEngine
-from pipeline.engine.device import is_device_fault
+from pipeline.engine.continuous_engine import ContinuousEngine, usual_slots
+from pipeline.engine.device import free_bytes, is_device_fault
 from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.errors import ConfigError
 from pipeline.records import SpeakerPrompt, SynthesisRequest
@@ -117,6 +118,48 @@ def test_slots_fill_the_card_and_too_many_are_refused(checkpoint_on):
     assert engine.num_slots == 512  # a model of 20 MB: more would fit, and win nothing
     with pytest.raises(ConfigError, match=r"set model\.slots=\d+$"):
         ContinuousEngine(checkpoint, num_slots=10_000_000)
+
+
+def test_what_is_free_changes_no_number_of_slots(checkpoint_on):
+    checkpoint, device = checkpoint_on("cuda", torch.bfloat16), torch.device("cuda")
+    before, free = usual_slots(checkpoint, 0.1), free_bytes(device)
+    held = torch.empty(2**32, dtype=torch.int8, device=device)
+    assert usual_slots(checkpoint, 0.1) == before
+    assert free_bytes(device) <= free - held.nbytes
+    del held  # torch keeps its memory for later
+    assert free_bytes(device) == free
+
+
+def test_admission_waits_for_nothing_that_the_gpu_has_in_hand(checkpoint_on, items):
+    """torch itself says where it would wait. Whisper's features are computed beforehand, with the voices."""
+    checkpoint = checkpoint_on("cuda", torch.bfloat16)
+    engine = ContinuousEngine(checkpoint, num_slots=8)
+    expected = codes_of(engine, items[:8])
+    # pinned memory of each size is had once
+    for item in items[:8]:
+        engine.add(item)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.inference_mode():
+            engine._admit()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    spoken = [codes for _ in range(10_000) if engine.busy for _, codes in engine.advance()]
+    assert {row.utterance_id: (row.codes.tolist(), row.finish_reason) for row in spoken} == expected
+
+
+def test_a_voice_without_whisper_is_admitted_without_waiting_too(items):
+    engine = ContinuousEngine(load_checkpoint("mini", device="cuda", semantic="off", max_positions=640))
+    packed = engine.checkpoint.prompt_format
+    voice = SpeakerPrompt("v", "", items[0].sample.audio_ids_concat, np.zeros(0, np.int16), 1.0, None)
+    request = SynthesisRequest(0, "u", "voice.flac", None, TEXTS[0], "en", 0)
+    engine.add(GenerationItem("u", packed.pack(request, voice, max_new_frames=20), seed=0))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.inference_mode():
+            engine._admit()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_full_card_is_a_device_fault():

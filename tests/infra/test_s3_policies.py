@@ -89,7 +89,8 @@ CASES = [
         ("run-writer", "PutObject", f"{RUN}/{key}", context, may)
         for key in (
             *("commit/00000.json", "samples/commit/00000.json", "takes/1/commit/00000.json"),
-            *("rejected/commit/00000.json", "plan/00000.parquet", "run.json", "_SUCCESS"),
+            *("rejected/commit/00000.json", "plan/00000.parquet", "run.json", "engine.json"),
+            *("caches/0123456789abcdef", "_SUCCESS"),
         )
         for context, may in ((CREATE_ONCE, True), ({}, False))
     ),
@@ -248,8 +249,8 @@ def test_a_withdrawal_needs_no_more_than_its_policy(as_role) -> None:
     as_role("withdrawer")
     store, cache = open_store(f"{runs}/night"), open_store(f"{runs}/.prompt-cache")
     with Lease(store, take_over=False, say=print):
-        assert len(remove_withdrawn(store, cache, frozenset({"c-2"})).shards) == 3
+        assert len(remove_withdrawn(store, [cache], frozenset({"c-2"})).shards) == 3
         store.put("summary.json", b"{}")
-    assert not find_withdrawn(store, cache, frozenset({"c-2"})).shards
+    assert not find_withdrawn(store, [cache], frozenset({"c-2"})).shards
     with pytest.raises(StorageError):
         store.delete("plan/00000.parquet")

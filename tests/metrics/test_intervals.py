@@ -1,5 +1,5 @@
 """Expected values by hand, from numpy on rows repeated as drawn, and from scipy's intervals and bootstrap;
-[ref] marks what reference/evaluation.md, section 5, has measured."""
+[ref] marks what was measured apart from this code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases marked [ref] are those of reference/evaluation.md, sections 1 and 2; the others are by hand."""
+"""Cases marked [ref] were read off the projects' own scripts; the others are by hand."""
 
 from __future__ import annotations
 

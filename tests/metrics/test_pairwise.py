@@ -1,4 +1,4 @@
-"""By hand; win rates and their intervals [ref] from reference/evaluation.md, section 5, and scipy."""
+"""By hand; win rates and their intervals [ref] worked out apart from this code, and scipy."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Cases marked [ref] have their numbers from reference/evaluation.md, section 1, measured with the projects'
-own scripts; the others are by hand, or from a second implementation written here on jiwer alone."""
+"""Cases marked [ref] have their numbers from the projects' own scripts; the others are by hand, or from a second implementation written here on jiwer alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published figures [ref] from reference/evaluation.md, section 1; the rest by hand."""
+"""Published figures [ref] as the papers have them; the rest by hand."""
 
 from __future__ import annotations
 
