@@ -131,7 +131,7 @@ def two_speakers(speaker: str, other: str, ref: str, other_ref: str) -> str:
 def bad_voices(uri: str, faults: Sequence[str]) -> ManifestError:
     """The error that tells the first of the faults in a table of voices, and how many more there are."""
     more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
-    return ManifestError(f"{shown(uri)}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}; mend the table of voices")
+    return ManifestError(f"{shown(uri)}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}; fix the table of voices")
 
 
 def digest(rows: Collection[Text] | Collection[Voice]) -> str:

@@ -56,7 +56,7 @@ def read_source(texts_uri: str, voices_uri: str, plan: DatasetPlan, check: Check
     sampler = Sampler(plan, texts.texts, voices)
     if not sampler.speakers:
         raise ManifestError(
-            f"no voice of {shown(voices_uri)} speaks a language of {shown(texts_uri)}; mend the languages"
+            f"no voice of {shown(voices_uri)} speaks a language of {shown(texts_uri)}; fix the languages"
         )
     assign_splits(sampler.speakers, plan.split_shares, plan.seed)
     return Source(plan, texts, voices, sampler)

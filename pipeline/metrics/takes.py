@@ -71,7 +71,7 @@ def best_take(takes: Sequence[Row], gates: GatesConfig) -> Row:
 
 
 def decide(takes: Sequence[Row], gates: GatesConfig) -> Decision:
-    """What becomes of a row after these takes. One that no seed can mend gets no other."""
+    """What becomes of a row after these takes. One that no seed can repair gets no other."""
     best = best_take(takes, gates)
     reasons = gate(best, limits_of(gates, best["language"]))
     if (reasons or gates.all_takes) and len(takes) < gates.max_takes and all(map(was_spoken, takes)):
