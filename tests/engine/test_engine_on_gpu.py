@@ -14,8 +14,8 @@ from pipeline.codecs import load_codec
 from pipeline.engine.attention import FlashAttention, MaskedAttention, choose_attention
 from pipeline.engine.base import GenerationItem, Sampling
 from pipeline.engine.checkpoint import load_checkpoint
-from pipeline.engine.continuous_engine import ContinuousEngine, usual_slots
-from pipeline.engine.device import free_bytes, is_device_fault
+from pipeline.engine.continuous_engine import ContinuousEngine
+from pipeline.engine.device import free_bytes, is_device_fault, room_bytes
 from pipeline.engine.transformers_engine import TransformersEngine
 from pipeline.errors import ConfigError
 from pipeline.records import SpeakerPrompt, SynthesisRequest
@@ -120,14 +120,14 @@ def test_slots_fill_the_card_and_too_many_are_refused(checkpoint_on):
         ContinuousEngine(checkpoint, num_slots=10_000_000)
 
 
-def test_what_is_free_changes_no_number_of_slots(checkpoint_on):
-    checkpoint, device = checkpoint_on("cuda", torch.bfloat16), torch.device("cuda")
-    before, free = usual_slots(checkpoint, 0.1), free_bytes(device)
+def test_what_is_free_changes_no_number_of_slots():
+    device = torch.device("cuda")
+    room, free = room_bytes(device, 0.5, 0), free_bytes(device)
     held = torch.empty(2**32, dtype=torch.int8, device=device)
-    assert usual_slots(checkpoint, 0.1) == before
+    assert room_bytes(device, 0.5, 0) == room
     assert free_bytes(device) <= free - held.nbytes
     del held  # torch keeps its memory for later
-    assert free_bytes(device) == free
+    assert free_bytes(device) >= free
 
 
 def test_admission_waits_for_nothing_that_the_gpu_has_in_hand(checkpoint_on, items):
