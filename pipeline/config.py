@@ -29,7 +29,7 @@ class ModelConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     cpu_threads: int = 1  # of the engine on a CPU; sums may round differently with another number
-    slots: int = 0  # rows that are spoken at once; 0: 8 on a CPU, as many as fit on a GPU
+    slots: int = 0  # rows that are spoken at once; 0: 8 on a CPU, what the card holds on a GPU
     max_positions: int = 2048  # prompt tokens and frames of a row together: what a slot holds
     context_rows: int = 2  # of the rows before it that a row with `follows` goes on from; 0: none
     row_deadline_s: float = 3600.0  # for a row that never ends

@@ -29,7 +29,7 @@ MEANINGS = {
         "device": "auto (a GPU if the cluster has one), cpu, cuda",
         "dtype": "auto (the checkpoint's own on a GPU, float32 on a CPU), float32, bfloat16, float16",
         "cpu_threads": "CPU threads of the engine; changing it may change rounding",
-        "slots": "rows spoken at once; 0: 8 on a CPU, as many as fit on a GPU",
+        "slots": "rows spoken at once; 0: 8 on a CPU, what the card holds on a GPU",
         "max_positions": "size of a slot: prompt tokens plus frames of a row",
         "context_rows": "preceding rows that a row with `follows` keeps in its prompt, 0 to 7",
         "row_deadline_s": "seconds after which a row fails",

@@ -273,7 +273,7 @@ def test_a_bad_reference_is_told_by_voice_and_file_before_a_row_is_sampled(
     said = str(caught.value)
     assert said.startswith(f"{inputs[1]}: Dora: uri_not_found: reference: {tmp_path}/nobody.flac: ")
     assert f"; Emil: {tmp_path}/short.flac: audio_too_short: reference: 0.20 s" in said
-    assert said.endswith("; mend the table of voices")
+    assert said.endswith("; fix the table of voices")
     assert (speaker.rounds, (tmp_path / "set").exists()) == ([], False)
 
 

@@ -97,11 +97,11 @@ def test_voices_are_read_with_what_is_known_of_them(tmp_path: Path) -> None:
         (("ref,speaker", "a.flac,", ",Ben"), "row 1: missing_speaker.*row 2: missing_ref"),
         (
             ("ref,speaker", "a.flac,Anna", "a.flac,Ben"),
-            "row 2: .*a.flac is said to be of 'Ben', and is of 'Anna' already; mend the table",
+            "row 2: .*a.flac is said to be of 'Ben', and is of 'Anna' already; fix the table",
         ),
         (
             ("ref,speaker", "a.flac,Anna", "b.flac,anna"),
-            "row 2: 'anna' and 'Anna' differ in case alone; write one; mend the table",
+            "row 2: 'anna' and 'Anna' differ in case alone; write one; fix the table",
         ),
         (("ref,speaker", "a.flac,Strauß", "b.flac,STRAUSS"), "row 2: 'STRAUSS' and 'Strauß' differ"),
         (("ref,speaker", "a.flac,Anna", "a.flac,Anna"), "row 2: duplicate_id"),

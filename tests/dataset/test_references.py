@@ -31,7 +31,7 @@ def test_a_copy_of_a_recording_is_no_second_speaker(anna: Voice, tmp_path: Path)
         check_references([anna, ben], "voices.csv", RunConfig())
     assert str(caught.value) == (
         f"voices.csv: {tmp_path}/ben.flac is said to be of 'Ben', and is of 'Anna' already, as "
-        f"{tmp_path}/Anna.flac; mend the table of voices"
+        f"{tmp_path}/Anna.flac; fix the table of voices"
     )
 
 
