@@ -44,13 +44,15 @@ def clone_voices(
     """Returns the run's summary. Running it again on the same `out` does only what is missing."""
     beforehand.refuse_conflicts(out, "speak", config)
     preflight = beforehand.check_manifest(manifest, config, console, format=format, strict=strict)
-    if (done := beforehand.whole_already(out, preflight, console, until)) is not None:
+    planned = beforehand.all_planned(out, preflight)
+    if planned and (done := beforehand.whole_already(out, console, until)) is not None:
         return done
     say(console, "loading Ray and its libraries")
     from pipeline import steps  # Ray: seconds to import
 
     with steps.session(out, manifest, "speak", config, console, take_over=take_over) as session:
-        steps.plan_rows(session, preflight)
+        if not planned:
+            steps.plan_rows(session, preflight)
         steps.encode_voices(session)
         if until == "samples":
             return steps.pack_shards(session)
@@ -61,7 +63,7 @@ def clone_voices(
 def resume(out: str, config: RunConfig, console: Console, *, take_over: bool = False) -> dict[str, Any]:
     """Generates what a run has planned and packed; the manifest is not looked at again."""
     beforehand.refuse_conflicts(out, "speak", config)
-    if (done := beforehand.whole_already(out, None, console)) is not None:
+    if (done := beforehand.whole_already(out, console)) is not None:
         return done
     say(console, "loading Ray and its libraries")
     from pipeline import steps  # Ray: seconds to import

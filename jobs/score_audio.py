@@ -35,13 +35,15 @@ def score_audio(
     """`source` is a manifest with an `audio` column or a finished run. Returns the run's summary."""
     beforehand.refuse_conflicts(out, "score", config)
     rows = beforehand.rows_to_score(source, config, console, format=format)
-    if (done := beforehand.whole_already(out, rows, console)) is not None:
+    planned = beforehand.all_planned(out, rows)
+    if planned and (done := beforehand.whole_already(out, console)) is not None:
         return done
     say(console, "loading Ray and its libraries")
     from pipeline import steps  # Ray: seconds to import
 
     with steps.session(out, source, "score", config, console, take_over=take_over) as session:
-        steps.plan_rows(session, rows)
+        if not planned:
+            steps.plan_rows(session, rows)
         steps.encode_voices(session)
         steps.score_shards(session)
         return steps.finish(session)

@@ -55,12 +55,14 @@ def seed_tts_eval(
     refuse_deaf(config, protocol)
     beforehand.refuse_conflicts(out, "speak", config)
     rows = FirstRows(beforehand.check_manifest(meta_lst, config, console, format="lst"), limit)
-    if beforehand.whole_already(out, rows, console) is None:
+    planned = beforehand.all_planned(out, rows)
+    if not planned or beforehand.whole_already(out, console) is None:
         say(console, "loading Ray and its libraries")
         from pipeline import steps  # Ray: seconds to import
 
         with steps.session(out, meta_lst, "speak", config, console) as session:
-            steps.plan_rows(session, rows)
+            if not planned:
+                steps.plan_rows(session, rows)
             steps.encode_voices(session)
             steps.speak_shards(session)
             steps.finish(session)

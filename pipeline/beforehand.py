@@ -1,6 +1,6 @@
 """What is looked at before anything is spent: files alone, no torch, no Ray.
 
-refuse_conflicts -> check_manifest | rows_to_score -> whole_already
+refuse_conflicts -> check_manifest | rows_to_score -> all_planned -> whole_already
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.destination import open_destination
 from pipeline.engine.model_files import is_own
 from pipeline.errors import ManifestError, RunConflictError
 from pipeline.identity import resolve_identity
-from pipeline.plan import PlannedShard, is_planned, planned_shards, remaining_shards
+from pipeline.plan import PlannedShard, is_planned, remaining_shards
 from pipeline.preflight import Preflight
 from pipeline.prompt_cache import cache_uri
 from pipeline.records import PLANNED_ROW, Row
@@ -107,19 +107,21 @@ class FinishedRun:
                 yield row | {"audio_uri": uri}
 
 
-def whole_already(
-    uri: str, source: RowSource | None, console: Console, until: Literal["samples", "finish"] = "finish"
-) -> dict[str, Any] | None:
-    """What the run ended with, if nothing is left to do: every row planned, every shard committed.
-
-    Raises RunConflictError for a row that was planned with other content.
-    """
+def all_planned(uri: str, source: RowSource) -> bool:
+    """Whether a run is there and its plan has every row. Raises RunConflictError for a row that was planned
+    with other content."""
     store = open_store(uri)
-    if not store.exists("run.json") or not (source is None or is_planned(store, source.rows())):
-        return None
+    return store.exists("run.json") and is_planned(store, source.rows())
+
+
+def whole_already(
+    uri: str, console: Console, until: Literal["samples", "finish"] = "finish"
+) -> dict[str, Any] | None:
+    """What a run whose rows are all planned ended with, if every shard is committed and nothing is left."""
+    store = open_store(uri)
     results, samples = ShardLog(store), ShardLog(store, prefix="samples")
     if until == "samples":
-        if not planned_shards(store) or shards_to_pack(samples):
+        if shards_to_pack(samples):
             return None
         say(console, f"{uri} is packed: nothing to do")
         return packed_rows(samples)

@@ -120,9 +120,12 @@ def fill_shards(
 
 
 def is_planned(store: Store, rows: Iterable[Row]) -> bool:
-    """Whether all the rows are; looks at every one. Raises RunConflictError as `extend_plan` does."""
+    """Whether all the rows are; looks at every one. Raises RunConflictError as `extend_plan` does.
+
+    What is planned stays so: a driver that has looked need not plan.
+    """
     known, _ = _planned_before(store)
-    return sum(1 for _ in _unplanned(rows, known)) == 0
+    return sum(1 for _ in _unplanned(rows, known)) == 0 and any(store.list("plan"))
 
 
 def planned_shards(store: Store) -> list[PlannedShard]:

@@ -13,7 +13,14 @@ import pytest
 from manifest_faults import write_csv
 from rich.console import Console
 
-from pipeline.beforehand import FinishedRun, check_manifest, refuse_conflicts, rows_to_score, whole_already
+from pipeline.beforehand import (
+    FinishedRun,
+    all_planned,
+    check_manifest,
+    refuse_conflicts,
+    rows_to_score,
+    whole_already,
+)
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import ConfigError, ManifestError, RunConflictError
 from pipeline.identity import resolve_identity
@@ -47,7 +54,8 @@ class Whole:
             write_csv(Path(self.manifest), rows)
         self.console = Console(file=io.StringIO())
         refuse_conflicts(self.run.uri, "speak", CONFIG)
-        return whole_already(self.run.uri, Preflight(self.manifest, CONFIG), self.console, until)  # type: ignore[arg-type]
+        planned = all_planned(self.run.uri, Preflight(self.manifest, CONFIG))
+        return whole_already(self.run.uri, self.console, until) if planned else None  # type: ignore[arg-type]
 
     @property
     def printed(self) -> str:

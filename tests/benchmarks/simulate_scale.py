@@ -172,13 +172,15 @@ def clone_voices(driver, manifest, out, config, audio_s, real_every):
         beforehand.refuse_conflicts(out, "speak", config)
         with meter.step("check_manifest"):
             preflight = beforehand.check_manifest(manifest, config, console)
+        with meter.step("all_planned"):
+            planned = beforehand.all_planned(out, preflight)
         with meter.step("whole_already"):
-            whole = beforehand.whole_already(out, preflight, console)
-        if whole is not None:
+            whole = planned and beforehand.whole_already(out, console)
+        if whole:
             assert driver == "again"
             return meter, done.rows
         with steps.session(out, manifest, "speak", config, console) as session:
-            for name in ("plan_rows", "encode_voices", "speak_shards", "finish"):
+            for name in ("plan_rows", "encode_voices", "speak_shards", "finish")[planned:]:
                 arguments = (session, preflight) if name == "plan_rows" else (session,)
                 with meter.step(name):
                     if name == "finish" and driver == "rest":
