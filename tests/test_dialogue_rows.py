@@ -161,7 +161,7 @@ def test_a_withdrawn_dialogue_takes_its_voices_out_of_the_cache(tmp_path: Path) 
     extend_plan(store, rows, 8, lambda _: 0.0)
     for prompt_id in rows[0]["voice_prompt_ids"]:
         cache.put(f"0123456789ab/{prompt_id}.parquet", b"voice")
-    found = find_withdrawn(store, cache, {"gone"})
+    found = find_withdrawn(store, [cache], {"gone"})
     # the first voice is also that of a row whose consent stands
-    assert found.voices == [f"0123456789ab/{rows[0]['voice_prompt_ids'][1]}.parquet"]
+    assert found.voices == [(cache, f"0123456789ab/{rows[0]['voice_prompt_ids'][1]}.parquet")]
     assert found.shared == 1

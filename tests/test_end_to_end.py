@@ -171,7 +171,7 @@ def test_the_command_line_shows_and_exports_it(finished: Finished, tmp_path: Pat
     good = sum(code is None for code in finished.expected.values())
     status = voicemill("status", finished.out)
     assert f"{len(finished.expected)} planned, {len(finished.expected)} committed" in status
-    assert "whole        yes" in status
+    assert "complete     yes" in status
     assert "voicemill-standin-random@" in status
     assert "uri_not_found" in voicemill("results", finished.out)
     listed = list(
