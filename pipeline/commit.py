@@ -142,10 +142,10 @@ class ShardLog:
             else:
                 with self.store.open(path) as file:
                     table = pq.ParquetFile(file).read(columns=list(columns)).select(list(columns))
-        except (ObjectMissing, pa.ArrowInvalid) as error:
+        except (ObjectMissing, OSError, pa.ArrowInvalid) as error:  # Arrow's of damaged pages are OSErrors
             raise StorageError(
-                f"{self._named(commit.shard)}: its data cannot be read ({error}); restore it, or delete "
-                f"{_commit_key(commit.shard)} to make the shard again"
+                f"{self._named(commit.shard)}: its data cannot be read ({_line(error)}); restore it, or "
+                f"delete {_commit_key(commit.shard)} to make the shard again"
             ) from error
         if table.num_rows != commit.rows:
             raise StorageError(
@@ -158,8 +158,10 @@ class ShardLog:
         with self.store.open(self._path(commit.key)) as file:
             try:
                 return list(pq.ParquetFile(file).schema_arrow.names)
-            except pa.ArrowInvalid as error:
-                raise StorageError(f"{self._named(commit.shard)}: its data is damaged ({error})") from error
+            except (OSError, pa.ArrowInvalid) as error:
+                raise StorageError(
+                    f"{self._named(commit.shard)}: its data is damaged ({_line(error)})"
+                ) from error
 
     def orphans(self) -> Iterator[tuple[str, bool]]:
         """Keys of the data objects that no commit names, and whether their shard has a commit.
@@ -262,6 +264,11 @@ def _checked(shard: str) -> str:
     if not _SHARD.fullmatch(shard):
         raise ValueError(f"{shard!r} is not a shard name: 1 to 64 of A-Z a-z 0-9 _ -")
     return shard
+
+
+def _line(error: Exception) -> str:
+    """Arrow says it in several."""
+    return " ".join(str(error).split())
 
 
 def _to_json(record: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ VoicemillError
 ├── ManifestError        the manifest as a whole cannot be used          exit 2
 ├── CheckpointError      a model, codec or evaluator cannot be loaded    exit 2
 ├── RunConflictError     the run folder belongs to something else        exit 2
-│   └── RunBusyError     another driver works on it now                  exit 3
+│   └── RunBusyError     another driver works on it                      exit 3
 ├── StorageError         a filesystem or object store failed             exit 3
 ├── EngineFatalError     the engine is dead: the process must be, too    exit 3
 └── RowError             one row cannot be done: travels as data, never ends a run

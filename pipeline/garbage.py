@@ -54,7 +54,10 @@ def collect_garbage(uri: str, older_than_s: float, *, delete: bool) -> list[str]
         for orphan in garbage:
             # looked at once more: a driver may have taken it up since
             if _is_older(store, orphan.key, oldest_kept) and not orphan.is_committed():
-                data = store.get(orphan.key)
+                try:
+                    data = store.get(orphan.key)
+                except ObjectMissing:  # its run has just been finished
+                    continue
                 store.delete(orphan.key)
                 if orphan.is_committed():  # the deletion took its time; the writer may have looked before it
                     store.put(orphan.key, data)

@@ -61,7 +61,7 @@ class Lease:
     Raises RunBusyError at the start while another driver works on the run, unless it is to be taken
     over; a driver that shows no sign of life is taken over unasked, and `say` gets a line (not with
     `presume_dead=False`: it may be asleep, and wake up). Raises
-    RunConflictError in the midst of the work, within one heartbeat, when another has taken over. In
+    RunBusyError in the midst of the work, within one heartbeat, when another has taken over. In
     another thread than the main one that is told at the end only, which does no harm.
     """
 
@@ -91,7 +91,7 @@ class Lease:
         if self._in_main_thread:
             signal.signal(_SIGNAL, self._before)
         if self._lost:
-            raise RunConflictError(
+            raise RunBusyError(
                 f"{self._store.uri}: another driver has taken this run over{self._by_whom()}; this one "
                 "stops, and what it has committed stands"
             ) from error

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.commit import ShardLog
-from pipeline.errors import RunConflictError
+from pipeline.errors import RunBusyError, RunConflictError
 from pipeline.records import PLANNED_ROW, REQUEST, Row, to_table
 from pipeline.stages.load_prompt import NO_TRANSCRIPT
 from pipeline.storage import Store
@@ -74,7 +74,7 @@ def extend_plan(store: Store, rows: Iterable[Row], shard_rows: int, size_of: Cal
             store.delete("_SUCCESS")
         shards = fill_shards(chains(chunk, min(CHAIN_ROWS, shard_rows)), shard_rows, size_of)
         if not store.create(f"plan/{part_number:05d}.parquet", _part_bytes(shards)):
-            raise RunConflictError(
+            raise RunBusyError(
                 f"{store.uri}: another driver is planning this run; wait for it or stop it, then run again"
             )
         part_number += 1

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.config import RunConfig
 from pipeline.errors import StorageError
 from pipeline.records import SpeakerPrompt, array_of, bytes_of
-from pipeline.run import Run, config_of_run
+from pipeline.run import Run
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import parent_uri
 
@@ -52,7 +52,7 @@ class PromptCache:
             return _prompt_of(pq.read_table(io.BytesIO(self.store.get(key))))
         except ObjectMissing:
             return None
-        except (pa.ArrowInvalid, ValueError, KeyError) as error:
+        except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
             raise StorageError(
                 f"{self.store.uri}/{key}: a damaged voice in the cache; delete it and run again"
             ) from error
@@ -70,20 +70,29 @@ class PromptCache:
 
 def cache_uri(run_uri: str, config: RunConfig) -> str:
     """Where a run's encoded voices are kept: beside it, for its neighbours too, unless the job says where."""
-    return config.resources.prompt_cache or f"{parent_uri(run_uri)}/.prompt-cache"
+    return config.resources.prompt_cache or _beside(run_uri)
 
 
-def note_cache(run: Run) -> None:
-    """Another session may use another cache than run.json has: whoever removes voices must find them all."""
-    if uri := run.config.resources.prompt_cache:
-        run.store.create(f"{_CACHES}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}", uri.encode())
+def _beside(run_uri: str) -> str:
+    return f"{parent_uri(run_uri)}/.prompt-cache"
+
+
+def open_cache(run: Run, encoders: str) -> PromptCache:
+    """The cache of this session, noted in the run: another one may use another, and whoever removes voices
+    must find them all."""
+    store = open_store(cache_uri(run.uri, run.config))
+    name = hashlib.sha256(store.uri.encode()).hexdigest()[:16]
+    run.store.create(f"{_CACHES}/{name}", store.uri.encode())
+    return PromptCache(store, encoders)
 
 
 def caches_of(run_uri: str) -> list[Store]:
-    """Every cache that a run's sessions have used. Raises RunConflictError, StorageError."""
+    """Every cache that a run's sessions have used. Raises StorageError."""
     store = open_store(run_uri)
     noted = [store.get(key).decode() for key in store.list(_CACHES)]
-    return list(map(open_store, dict.fromkeys([cache_uri(run_uri, config_of_run(run_uri)), *noted])))
+    # the run may have moved together with what lies beside it
+    uris = [open_store(_beside(run_uri)).uri, *noted]
+    return [open_store(uri) for uri in dict.fromkeys(uris)]
 
 
 def _table_of(prompt: SpeakerPrompt) -> pa.Table:

@@ -13,8 +13,11 @@ err_console = Console(stderr=True)
 _STOPPED = "stopped; the same command resumes from here"
 
 
-def reported(work: Callable[[], int], debug: bool = False) -> int:
-    """`work`'s exit code. What it raises becomes one line on stderr and the code of its kind."""
+def reported(work: Callable[[], int], debug: bool | None = None) -> int:
+    """`work`'s exit code. What it raises becomes one line on stderr and the code of its kind.
+
+    `debug`: whether it is raised instead; None where the program has no such option.
+    """
     with Interrupts() as interrupts:
         try:
             return work()
@@ -31,9 +34,8 @@ def reported(work: Callable[[], int], debug: bool = False) -> int:
                 _complain(str(error))
                 return error.exit_code
             said = " ".join(str(error).split())[:300]
-            _complain(
-                f"broke off: {type(error).__name__}: {said}; the same command resumes (--debug: traceback)"
-            )
+            advice = "" if debug is None else " (--debug: traceback)"
+            _complain(f"broke off: {type(error).__name__}: {said}; the same command resumes{advice}")
             return 3
 
 

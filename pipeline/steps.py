@@ -21,7 +21,7 @@ from pipeline.commit import Commit, ShardLog, read_ahead
 from pipeline.config import RunConfig
 from pipeline.consent import load_consent
 from pipeline.engine.frame_budget import estimate_duration_s
-from pipeline.errors import EngineFatalError, RowError, StorageError
+from pipeline.errors import EngineFatalError, RowError, StorageError, VoicemillError
 from pipeline.identity import Identity, check_parts, resolve_identity
 from pipeline.lease import Lease
 from pipeline.metrics.aggregate import summarise
@@ -35,7 +35,7 @@ from pipeline.plan import (
     shards_with,
 )
 from pipeline.progress import Progress
-from pipeline.prompt_cache import PromptCache, cache_uri, note_cache
+from pipeline.prompt_cache import PromptCache, open_cache
 from pipeline.records import Row, to_table
 from pipeline.results import LIGHT_COLUMNS, iter_results, result_schema
 from pipeline.rounds import Again, WaitingRows, planned_again, reasons_of, remove_takes, waiting_shards
@@ -87,8 +87,7 @@ def session(
                     *(made_by.device, made_by.evaluator_devices, sorted(made_by.versions.items())),
                 ]
             )
-            note_cache(run)
-            cache = PromptCache(open_store(cache_uri(uri, config)), encoders)
+            cache = open_cache(run, encoders)
             with _stop_noted(run):
                 yield Session(run, cluster, cache, console, {}, telemetry)
         finally:
@@ -101,7 +100,8 @@ def _stop_noted(run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not isinstance(error, EngineFatalError):
+        stops = KeyboardInterrupt, SystemExit, VoicemillError
+        if isinstance(error, stops) and not isinstance(error, EngineFatalError):
             try:
                 for each in (run, *map(run.of_take, range(1, run.gates.max_takes))):
                     note_stop(each.store, run.session)

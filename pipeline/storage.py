@@ -301,7 +301,7 @@ def read_uri(uri: str, max_bytes: int) -> bytes:
             data = _read_at_most(uri, scheme, max_bytes + 1)
     except ObjectMissing as error:
         raise RowError("uri_not_found", str(error)) from None
-    except StorageError as error:
+    except (StorageError, ConfigError) as error:  # or a package is missing: other rows need none
         raise RowError("uri_unreachable", str(error)) from None
     if len(data) > max_bytes:
         raise RowError("uri_too_large", f"{shown(uri)}: more than {max_bytes} bytes; use a smaller file")

@@ -126,7 +126,7 @@ def _error_rates(summary: dict[str, Any], heard_by: str) -> list[tuple[str, str]
     lines = []
     for name, key, of in told:
         rates = summary[key]
-        interval = _interval(rates["intervals"]["macro"], rates["voices"])
+        interval = _interval(rates["intervals"]["macro"], rates.get("voices"))
         mean = f"{_number(rates['macro'], 3)}{interval} mean of rows"
         over = f"{_number(rates['micro'], 3)} over all {of}"
         lines.append(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline.command_options import RunUri
+from pipeline.command_options import RunUri, TakeOver
 
 ConsentIds = Annotated[
     list[str] | None, typer.Option("--consent-id", metavar="ID", help="Withdrawn consent id; repeatable.")
@@ -21,7 +21,11 @@ Delete = Annotated[bool, typer.Option("--delete", help="Remove it instead of lis
 
 
 def withdraw(
-    run_uri: RunUri, consent_id: ConsentIds = None, revoked: Revoked = None, delete: Delete = False
+    run_uri: RunUri,
+    consent_id: ConsentIds = None,
+    revoked: Revoked = None,
+    delete: Delete = False,
+    take_over: TakeOver = False,
 ) -> None:
     """List, or with --delete remove, what a run and its prompt cache hold of withdrawn voices.
 
@@ -42,7 +46,7 @@ def withdraw(
         found = find_withdrawn(store, caches, ids)
     else:
         # a driver that only sleeps would go on with the commits it knows
-        with Lease(store, take_over=False, say=lambda line: say(console, line), presume_dead=False):
+        with Lease(store, take_over=take_over, say=lambda line: say(console, line), presume_dead=False):
             found = remove_withdrawn(store, caches, ids)
             _summarise_again(store)
     for key, rows in found.shards.items():

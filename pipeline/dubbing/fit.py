@@ -67,19 +67,26 @@ def slots_of(cues: Sequence[Cue], sample_rate: int, length: int, *, crosstalk: b
 
     No slot reaches into the next, also where the cues themselves overlap: of two that begin together the
     first has no room. With `crosstalk` cues of other speakers that begin within a cue's own time leave it
-    that time. What lies beyond the track has no room either.
+    that time, and no more: where one of them goes on at its end there is no gap behind it. What lies beyond
+    the track has no room either.
     """
     starts = [min(sample_at(cue.start_s, sample_rate), length) for cue in cues]
+    ends = [min(sample_at(cue.end_s, sample_rate), length) for cue in cues]
+    last: dict[str | None, int] = {}  # where what each speaker has begun ends
     slots = []
-    for i, (cue, start) in enumerate(zip(cues, starts, strict=True)):
-        end = min(sample_at(cue.end_s, sample_rate), length)
-        behind = (
-            starts[j]
-            for j in range(i + 1, len(cues))
-            if not crosstalk or cues[j].speaker == cue.speaker or starts[j] >= end
+    for i, (cue, start, end) in enumerate(zip(cues, starts, ends, strict=True)):
+        following, talked_over = (
+            length,
+            crosstalk and any(behind > end for speaker, behind in last.items() if speaker != cue.speaker),
         )
-        room = max(next(behind, length) - start, 0)
+        for j in range(i + 1, len(cues)):
+            if not crosstalk or cues[j].speaker == cue.speaker or starts[j] >= end:
+                following = starts[j]
+                break
+            talked_over = talked_over or ends[j] > end
+        room = max((min(following, end) if talked_over else following) - start, 0)
         slots.append(Slot(start, min(max(end - start, 0), room), room))
+        last[cue.speaker] = max(last.get(cue.speaker, 0), end)
     return slots
 
 

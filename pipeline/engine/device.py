@@ -20,6 +20,7 @@ _STEP_OF_SLOTS = 32  # so that cards of nearly the same size have the same numbe
 _VOICE_SHARE = 0.1  # of the room that slots and voices have
 # beside the weights: CUDA itself, the codec and its batches (codecs/base.py), activations and logits
 _WORKSPACE_BYTES = 4 * 2**30
+_CUDA_BYTES = 2**30  # of that CUDA's own, which free memory lacks already
 
 
 def is_device_fault(error: Exception) -> bool:
@@ -110,7 +111,7 @@ def check_slots_fit(num_slots: int, bytes_per_slot: int, free: int | None, voice
     """Raises ConfigError, with the number that would fit, where `free` bytes do not hold the slots."""
     if free is None:
         return
-    reserved = voice_bytes + _WORKSPACE_BYTES
+    reserved = voice_bytes + _WORKSPACE_BYTES - _CUDA_BYTES
     fitting = max(free - reserved, 0) // bytes_per_slot
     if num_slots <= fitting:
         return

@@ -21,7 +21,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from pipeline.destination import open_destination
-from pipeline.errors import ConfigError, RunConflictError
+from pipeline.errors import ConfigError, RunBusyError, RunConflictError
 from pipeline.metrics.takes import take_seed
 from pipeline.narration.options import NarrationOptions, options_from_dict
 from pipeline.narration.script import Script, manifest_rows, predecessors, script_from
@@ -118,7 +118,7 @@ def add_round(narration: Narration, rows: Sequence[ManifestRow]) -> int:
     number = len(read_rounds(store))
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not store.create(_manifest_key(number), lines.encode()):
-        raise RunConflictError(f"{store.uri}: another driver works on this narration; wait for it")
+        raise RunBusyError(f"{store.uri}: another driver works on this narration; wait for it")
     return number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import RunConfig, load_config
-from pipeline.errors import ConfigError, RunConflictError
-from pipeline.prompt_cache import note_cache
+from pipeline.errors import ConfigError, RunBusyError, RunConflictError
+from pipeline.prompt_cache import open_cache
 from pipeline.run import Run
 from pipeline.storage import Store, open_store
 
@@ -64,11 +65,20 @@ def test_voices_go_from_every_cache_that_a_session_has_used(run: Store, tmp_path
     key = next(key for key in open_store(str(tmp_path / ".prompt-cache")).list() if "p2" in key)
     other.put(key, b"the voice once more")
     config = load_config(None, [f"resources.prompt_cache={other.uri}"])
-    note_cache(Run(run, config, identity=None))  # type: ignore[arg-type]
+    open_cache(Run(run, config, identity=None), "encoders")  # type: ignore[arg-type]
     removed = run_command(run.uri, "--consent-id", "c-2", "--delete")
     assert "and 3 cached voices removed" in removed
     assert f"{other.uri}/{key}" in removed
     assert list(other.list()) == []
+
+
+def test_a_silent_driver_is_taken_over_only_if_asked(run: Store, tmp_path: Path) -> None:
+    lease = {"id": "x", "host": "gone", "pid": 7, "pid_namespace": "", "since_unix_s": 0, "heartbeats": 9}
+    run.put("driver.json", json.dumps(lease).encode())
+    os.utime(tmp_path / "run" / "driver.json", (0, 0))
+    with pytest.raises(RunBusyError, match="--take-over"):
+        run_command(run.uri, "--consent-id", "c-2", "--delete")
+    assert "8 rows in 3 objects" in run_command(run.uri, "--consent-id", "c-2", "--delete", "--take-over")
 
 
 def test_a_run_that_is_worked_on_is_left_alone(run: Store) -> None:

@@ -100,7 +100,7 @@ def test_three_drivers_at_once(drivers, manifest, undisturbed, tmp_path):
 
 @pytest.mark.case(
     fault="a driver stopped in its first result, taken over, and continued",
-    expect="the second finishes; the first says who has the run, exit 2",
+    expect="the second finishes; the first says who has the run, exit 3",
     holds="I1-I7",
 )
 def test_a_stopped_driver_that_goes_on(drivers, manifest, undisturbed, tmp_path):
@@ -118,7 +118,7 @@ def test_a_stopped_driver_that_goes_on(drivers, manifest, undisturbed, tmp_path)
     whole = objects(out)
     go_on(first)
     ended = drivers.wait(first)
-    assert ended.code == 2, ended.said[-1000:]
+    assert ended.code == 3, ended.said[-1000:]
     assert "another driver has taken this run over" in ended.said
     settled = {key: data for key, data in objects(out).items() if not key.startswith("data/")}
     assert settled == {key: data for key, data in whole.items() if not key.startswith("data/")}

@@ -124,7 +124,8 @@ CASES = [
     ("garbage-collector", "DeleteObject", f"{RUN}/takes/1/attempts/Speak/00000/shard/0", {}, True),
     ("garbage-collector", "DeleteObject", f"{RUN}/commit/00000.json", {}, False),
     ("garbage-collector", "DeleteObject", f"{RUN}/plan/00000.parquet", {}, False),
-    ("garbage-collector", "PutObject", f"{RUN}/data/00000/x.parquet", {}, False),
+    ("garbage-collector", "PutObject", f"{RUN}/data/00000/x.parquet", {}, True),  # back, if committed since
+    ("garbage-collector", "PutObject", f"{RUN}/plan/00000.parquet", {}, False),
     ("garbage-collector", "PutObject", f"{RUN}/commit/00000.json", CREATE_ONCE, False),
     ("garbage-collector", "PutObject", f"{RUN}/trial/0123", CREATE_ONCE, True),
     ("withdrawer", "PutObject", f"{RUN}/commit/00000.json", {}, True),
