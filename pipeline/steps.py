@@ -103,8 +103,10 @@ def _stop_noted(run: Run) -> Iterator[None]:
         stops = KeyboardInterrupt, SystemExit, VoicemillError
         if isinstance(error, stops) and not isinstance(error, EngineFatalError):
             try:
-                for each in (run, *map(run.of_take, range(1, run.gates.max_takes))):
-                    note_stop(each.store, run.session)
+                # another driver may have completed it meanwhile: nobody asks again
+                if not run.store.exists("_SUCCESS"):
+                    for each in (run, *map(run.of_take, range(1, run.gates.max_takes))):
+                        note_stop(each.store, run.session)
             except StorageError:  # it must not hide why the work ends
                 log.warning("%s: the stop is not noted", run.uri, exc_info=True)
         raise
