@@ -11,7 +11,7 @@ from test_beforehand import Whole, whole
 
 from pipeline import flow, steps
 from pipeline.attempts import Attempts
-from pipeline.errors import EngineFatalError, RunConflictError, StorageError
+from pipeline.errors import EngineFatalError, RunBusyError, RunConflictError, StorageError
 from pipeline.prompt_cache import PromptCache
 from pipeline.run import Run
 from pipeline.steps import Session, finish, summarise_run
@@ -57,6 +57,7 @@ def test_only_a_worker_s_failure_leaves_its_rows_suspected(
     for name in ("start_ray", "stop_ray"):
         monkeypatch.setattr(flow, name, getattr(in_process, name))
     run, store = whole.run, whole.run.store
+    store.delete("_SUCCESS")
 
     def work() -> None:
         with steps.session(run.uri, "m.csv", "speak", run.config, Console(file=io.StringIO())) as session:
@@ -66,6 +67,23 @@ def test_only_a_worker_s_failure_leaves_its_rows_suspected(
     with pytest.raises(type(error)):
         work()
     assert Attempts(store, "Speak", "next").begin("s/shard").before == (0 if is_noted else 1)
+
+
+def test_a_driver_that_is_stopped_leaves_a_complete_run_as_it_is(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken over and slept; the other one has completed the run."""
+    for name in ("start_ray", "stop_ray"):
+        monkeypatch.setattr(flow, name, getattr(in_process, name))
+    run = whole.run
+
+    def work() -> None:
+        with steps.session(run.uri, "m.csv", "speak", run.config, Console(file=io.StringIO())):
+            raise RunBusyError("taken over")
+
+    with pytest.raises(RunBusyError):
+        work()
+    assert not [key for key in run.store.list() if "attempts/" in key]
 
 
 def test_finishing_reads_every_commit_once_and_clears_what_lost(
