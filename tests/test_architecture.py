@@ -70,6 +70,7 @@ LAYERS = [
         "pipeline.errors",
         "pipeline.extras",
         "pipeline.interrupts",
+        "pipeline.languages",
         "pipeline.ray_settings",
         "pipeline.reported",
         "pipeline",

@@ -18,6 +18,7 @@ from pipeline.dataset.licence import (
 from pipeline.dataset.plan import DatasetPlan
 from pipeline.dataset.survey import QUANTILES, Share, Survey, quantiles, sorted_shares
 from pipeline.engine.embedded import note_of
+from pipeline.languages import primary_subtag
 
 _MEASURES = {
     "duration_s": "duration, seconds",
@@ -68,7 +69,7 @@ def hub_header(card: Card, files: Mapping[str, str]) -> str:
     from huggingface_hub import DatasetCardData
 
     count = card.survey.whole.rows
-    primary = sorted({language.split("-")[0] for language in card.survey.languages})
+    primary = sorted({primary_subtag(language) for language in card.survey.languages})
     data = DatasetCardData(
         pretty_name=card.plan.name,
         license=card.plan.licence.dataset or UNKNOWN,

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from pipeline.config import CheckConfig
 from pipeline.errors import ManifestError, RowError, StorageError
+from pipeline.languages import primary_subtag
 from pipeline.manifest import FORMATS, ManifestReader
 from pipeline.metrics.normalizers import normalizer_for
 from pipeline.records import Row
@@ -43,7 +44,7 @@ class Voice:
     licence: str | None = None
 
     def speaks(self, language: str) -> bool:
-        return self.language is None or primary(self.language) == primary(language)
+        return self.language is None or primary_subtag(self.language) == primary_subtag(language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,6 @@ class Texts:
 
     texts: tuple[Text, ...]
     left_out: Counter[str]
-
-
-def primary(language: str) -> str:
-    return language.lower().split("-")[0]
 
 
 def read_texts(uri: str, check: CheckConfig, languages: Collection[str] = ()) -> Texts:
@@ -68,16 +65,16 @@ def read_texts(uri: str, check: CheckConfig, languages: Collection[str] = ()) ->
         default_language=check.language, max_text_chars=check.max_text_chars, required=("text",)
     )
     format = FORMATS.get(PurePosixPath(uri).suffix.lower(), "txt")
-    wanted = {primary(language) for language in languages}
+    wanted = {primary_subtag(language) for language in languages}
     found: dict[str, Text] = {}
     left_out: Counter[str] = Counter()
     for row in _rows(uri, checker, ("text",), format):
         text, language = row.values["target_text"], row.values["language"]
         if row.faults:
             left_out[row.faults[0].code.replace("duplicate_id", "duplicate_text")] += 1
-        elif wanted and primary(language) not in wanted:
+        elif wanted and primary_subtag(language) not in wanted:
             left_out["other_language"] += 1
-        elif (key := f"{primary(language)}:{normalizer_for(language)(text)}") in found:
+        elif (key := f"{primary_subtag(language)}:{normalizer_for(language)(text)}") in found:
             left_out["duplicate_text"] += 1
         elif key.endswith(":"):
             left_out["text_unspeakable"] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipeline.engine.dialogue import spoken_text
+from pipeline.languages import primary_subtag
 
 
 class _Rate(NamedTuple):
@@ -54,7 +55,7 @@ def estimate_duration_s(text: str, language: str) -> float:
     """
     text = spoken_text(text)
     words, chars = len(text.split()), len(text)
-    primary = language.lower().replace("_", "-").split("-")[0]
+    primary = primary_subtag(language)
     if primary == "ar":
         return max((words / 150) * 60, (chars / 8) * 60 / 150)
     rate = _READ_ALOUD.get(primary, _UNKNOWN)

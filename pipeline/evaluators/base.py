@@ -103,11 +103,6 @@ def is_silent(waveform: Waveform) -> bool:
     return power < _SILENCE_POWER
 
 
-def primary_subtag(language: str) -> str:
-    """`en` of `en-GB` (BCP-47)."""
-    return language.replace("_", "-").split("-")[0].lower()
-
-
 def as_embedding(vector: npt.NDArray[np.float32]) -> SpeakerEmbedding:
     """The vector, unless it has no direction: a NaN must never reach a mean."""
     if not np.isfinite(vector).all() or not vector.any():

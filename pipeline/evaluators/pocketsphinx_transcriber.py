@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.audio import Waveform, resample, to_int16
-from pipeline.evaluators.base import Transcript, primary_subtag, without_speech
+from pipeline.evaluators.base import Transcript, without_speech
 from pipeline.evaluators.checkpoints import missing_package, package_version
+from pipeline.languages import primary_subtag
 
 _SAMPLE_RATE = 16_000
 

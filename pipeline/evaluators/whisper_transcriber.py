@@ -12,8 +12,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from pipeline.audio import Waveform, resample
 from pipeline.errors import CheckpointError
-from pipeline.evaluators.base import Transcript, primary_subtag, without_speech
+from pipeline.evaluators.base import Transcript, without_speech
 from pipeline.evaluators.checkpoints import loaded_id, loading, refuse_missing_weights
+from pipeline.languages import primary_subtag
 
 _KIND = "a Whisper checkpoint"
 _BATCH_CLIPS = 16  # on a GPU

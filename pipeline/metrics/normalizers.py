@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.languages import primary_subtag
 from pipeline.metrics.spoken_english import fold_words, spell_minus, spell_symbols
 
 Unit = Literal["word", "char"]
@@ -129,7 +130,7 @@ _BY_LANGUAGE = {
 
 def normalizer_for(language: str) -> Normalizer:
     """The default normaliser of a BCP-47 tag, by its primary subtag: `en-GB` is read as `en`."""
-    primary = language.replace("_", "-").split("-")[0].lower()
+    primary = primary_subtag(language)
     return NORMALIZERS[_BY_LANGUAGE.get(primary, "generic")]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.engine.dialogue import spoken_text
 from pipeline.errors import ConfigError
+from pipeline.languages import primary_subtag
 from pipeline.metrics.intervals import (
     COSINE_DIFFERENCE,
     RESAMPLES,
@@ -137,7 +138,7 @@ def refuse_other_languages(rows: Iterable[Row], protocol: Protocol) -> None:
 
 
 def of_language(row: Row, protocol: Protocol) -> bool:
-    return (row["language"] or "").replace("_", "-").split("-")[0].lower() == protocol.language
+    return primary_subtag(row["language"] or "") == protocol.language
 
 
 def _similarity(rows: Sequence[Row], heard_by: HeardBy, resamples: int) -> JsonDict | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import ConfigError
+from pipeline.languages import primary_subtag
 from pipeline.metrics.error_rates import char_errors, error_rate, word_errors
 from pipeline.metrics.normalizers import Normalizer, Unit
 from pipeline.metrics.protocol_normalizers import PROTOCOL_NORMALIZERS
@@ -207,7 +208,7 @@ def protocol_named(name: str, language: str | None = None) -> Protocol:
     if not family:
         known = ", ".join(sorted({key.partition("/")[0] for key in PROTOCOLS}))
         raise ConfigError(f"{name}: no such scoring protocol; the ones there are: {known}")
-    wanted = None if language is None else language.replace("_", "-").split("-")[0].lower()
+    wanted = None if language is None else primary_subtag(language)
     if wanted is None and len(family) == 1:
         return family[0]
     for protocol in family:

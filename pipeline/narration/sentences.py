@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.engine.frame_budget import estimate_duration_s
+from pipeline.languages import primary_subtag
 from pipeline.narration.book import is_spoken
 from pipeline.narration.english import refers_ahead
 from pipeline.narration.lexicon import abbreviations
@@ -55,7 +56,7 @@ def sentences(text: str, language: str) -> list[Span]:
         begin = text.find(sentence.strip(), at)
         if begin < 0:  # it was altered on its way: what it says stays with the sentence before
             continue
-        if _ends_sentence(text[:begin], text[begin:], _primary(language)):
+        if _ends_sentence(text[:begin], text[begin:], primary_subtag(language)):
             starts.append(begin)
         at = begin + len(sentence.strip())
     return _spans([_behind_closing(text, start) for start in starts], len(text))
@@ -125,9 +126,5 @@ def _segmenter(language: str) -> Any:
         warnings.simplefilter("ignore")  # of escapes in its source, when it is compiled
         import pysbd
         from pysbd.languages import LANGUAGE_CODES
-    primary = _primary(language)
+    primary = primary_subtag(language)
     return pysbd.Segmenter(language=primary if primary in LANGUAGE_CODES else "en", clean=False)
-
-
-def _primary(language: str) -> str:
-    return language.lower().replace("_", "-").split("-")[0]

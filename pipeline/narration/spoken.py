@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from roman_numerals import InvalidRomanNumeralError, RomanNumeral
 
+from pipeline.languages import primary_subtag
 from pipeline.narration.english import REGNAL_NAMES
 from pipeline.narration.lexicon import Lexicon, respeller
 from pipeline.narration.numerals import number_speaker
@@ -21,7 +22,7 @@ _NUMBERED = re.compile(r"(?:(\w+)\s+)?([IVXLCDM]+)(?=[\s.:,—–-]|$)")  # `Cha
 
 def spoken_form(language: str, lexicon: Lexicon, *, numbers: bool = True) -> Callable[[str], str]:
     """What turns texts of a language (BCP 47) into what is to be said. `numbers`: whether in words."""
-    respell = respeller(lexicon, language.lower().split("-")[0])
+    respell = respeller(lexicon, primary_subtag(language))
     speak_numbers = number_speaker(language) if numbers else None
 
     def speak(part: str) -> str:

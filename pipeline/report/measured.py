@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pipeline.languages import primary_subtag
 from pipeline.records import Row
 from pipeline.report.text import percent
 
@@ -76,10 +77,6 @@ def _language(row: Row) -> str:
     sure = _percent(row, "language_probability", 0)
     parts = [f"{heard}, {sure} sure" if sure else heard]
     asked = row["language"] or ""
-    if asked and _primary(heard) != _primary(asked):
+    if asked and primary_subtag(heard) != primary_subtag(asked):
         parts.append(f"asked for {asked}")
     return "; ".join(parts)
-
-
-def _primary(language: str) -> str:
-    return language.replace("_", "-").partition("-")[0].lower()

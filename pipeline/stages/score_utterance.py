@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 
 from pipeline.engine.dialogue import spoken_text
-from pipeline.evaluators.base import primary_subtag
+from pipeline.languages import primary_subtag
 from pipeline.metrics.error_rates import char_errors, error_rate, word_errors
 from pipeline.metrics.gates import length_ratio
 from pipeline.metrics.normalizers import Normalizer, normalizer_for
