@@ -16,14 +16,14 @@ from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
 from pipeline.destination import open_destination
 from pipeline.engine.model_files import is_own
-from pipeline.errors import ManifestError, RunConflictError
+from pipeline.errors import ManifestError
 from pipeline.identity import resolve_identity
 from pipeline.plan import PlannedShard, is_planned, remaining_shards
 from pipeline.preflight import Preflight
 from pipeline.prompt_cache import cache_uri
 from pipeline.records import PLANNED_ROW, Row
 from pipeline.results import read_shard
-from pipeline.run import is_run, look_at
+from pipeline.run import complete_run, is_run, look_at
 from pipeline.storage import open_store
 from pipeline.views import many, print_bad_row, print_preflight, print_reading, say
 
@@ -48,8 +48,7 @@ def rows_to_score(
 ) -> Preflight | FinishedRun:
     """A manifest with an `audio` column, or a finished run."""
     if is_run(source):
-        if not open_store(source).exists("_SUCCESS"):
-            raise RunConflictError(f"{source} is not finished; run it to its end before scoring it")
+        complete_run(source, "scoring")
         return FinishedRun(source)
     return _checked(Preflight(source, config, format=format, task="score"), console, strict=False)
 

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+
+_NAMES_SHOWN = 5
 
 
 def printable(text: str) -> str:
@@ -22,6 +25,12 @@ def printable(text: str) -> str:
     return "".join(
         c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf") else ascii(c)[1:-1] for c in text
     )
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class VoicemillError(Exception):

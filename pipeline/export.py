@@ -10,7 +10,7 @@ from typing import Literal
 
 from pipeline.commit import read_ahead
 from pipeline.destination import open_destination
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, some_of
 from pipeline.records import Row
 from pipeline.results import audio_file_name, has_audio, iter_results
 from pipeline.storage import ObjectMissing, Store
@@ -19,7 +19,6 @@ LISTING = "metadata.jsonl"
 # what `datasets` reads too; it refuses a folder that has two of them
 _OTHER_LISTINGS = ("metadata.csv", "metadata.parquet")
 _LISTED = ("utterance_id", "target_text", "wer", "cer", "similarity")
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def export_audio(uri: str, destination_uri: str, *, overwrite: bool = False) -> 
     in_the_way += [name for name, state in found.items() if state == "other"]
     if in_the_way and not overwrite:
         raise ConfigError(
-            f"{destination_uri} holds {_named(in_the_way)} with other content than this run's; "
+            f"{destination_uri} holds {some_of(in_the_way)} with other content than this run's; "
             "name another folder, or give --overwrite to replace"
         )
     for rows, _ in _shards(uri):
@@ -102,8 +101,3 @@ def json_line(record: Row) -> str:
         for name, value in record.items()
     }
     return json.dumps(plain, ensure_ascii=False, allow_nan=False)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -157,6 +157,14 @@ def config_of_run(uri: str) -> RunConfig:
     return config_from_dict(record["settings"] | {"resources": record["resources"]})
 
 
+def complete_run(uri: str, doing: str) -> Store:
+    """The folder of a run, once it is complete. Raises RunConflictError: `doing` must wait."""
+    store = open_store(uri)
+    if not store.exists("_SUCCESS"):
+        raise RunConflictError(f"{uri} is not complete; run it to its end before {doing} it")
+    return store
+
+
 def is_run(uri: str) -> bool:
     try:
         return open_store(uri).exists("run.json")

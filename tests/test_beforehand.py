@@ -143,7 +143,7 @@ def test_a_run_of_an_older_version_can_be_scored(whole: Whole) -> None:
 
 def test_an_unfinished_run_is_not_scored(whole: Whole) -> None:
     whole.run.store.delete("_SUCCESS")
-    with pytest.raises(RunConflictError, match="is not finished"):
+    with pytest.raises(RunConflictError, match="is not complete"):
         rows_to_score(whole.run.uri, CONFIG, Console(file=io.StringIO()))
 
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pipeline.config import ModelConfig
 from pipeline.dataset.inputs import Voice
 from pipeline.dataset.plan import Licences
-from pipeline.dataset.telling import some_of
 from pipeline.engine.embedded import MINI_NAME, STANDIN_NAME
 from pipeline.engine.model_files import ModelFiles, locate, read_config
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, some_of
 
 OWN = "apache-2.0"  # of voicemill's own checkpoints
 UNKNOWN = "unknown"

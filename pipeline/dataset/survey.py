@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.dataset.selection import LIGHT, Selection
-from pipeline.dataset.telling import some_of
+from pipeline.errors import some_of
 from pipeline.metrics.normalizers import normalizer_for
 from pipeline.records import Row
 from pipeline.results import iter_results

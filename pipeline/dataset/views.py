@@ -15,7 +15,7 @@ from pipeline.dataset.sampling import Draw
 from pipeline.dataset.source import Source
 from pipeline.dataset.splits import assign_splits
 from pipeline.dataset.survey import Survey
-from pipeline.dataset.telling import some_of
+from pipeline.errors import some_of
 from pipeline.progress import duration
 from pipeline.views import many, say
 

@@ -11,23 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.engine.dialogue import spoken_text
-from pipeline.errors import ConfigError, RunConflictError, printable
+from pipeline.errors import ConfigError, printable
 from pipeline.metrics.ledger import LedgerLine, ledger
 from pipeline.metrics.protocol_run import COLUMNS, missing_reason, of_language
 from pipeline.metrics.protocols import PROTOCOLS, Protocol
 from pipeline.metrics.published import HeardBy
 from pipeline.records import Row
 from pipeline.results import iter_results
-from pipeline.run import read_run
-from pipeline.storage import open_store
+from pipeline.run import complete_run, read_run
 from pipeline.views import say
 
 
 def finished(uri: str) -> tuple[list[Row], HeardBy]:
     """The rows of a whole run, and by what they were heard. Raises RunConflictError for another."""
     record = read_run(uri)
-    if not open_store(uri).exists("_SUCCESS"):
-        raise RunConflictError(f"{uri} is not finished; run it to its end before scoring it")
+    complete_run(uri, "scoring")
     rows = [row for table in iter_results(uri, COLUMNS) for row in table.to_pylist()]
     return rows, HeardBy.of(record["identity"])
 

@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 
 from pipeline.audio import decode_audio, to_int16
 from pipeline.commit import Commit, ShardLog
-from pipeline.errors import ManifestError, RowError, RunConflictError
+from pipeline.errors import ManifestError, RowError
 from pipeline.metrics.intervals import voice_block
 from pipeline.results import has_audio
-from pipeline.run import is_run
+from pipeline.run import complete_run, is_run
 from pipeline.storage import open_store
 
 _AUDIO = frozenset({".wav", ".flac", ".mp3", ".ogg"})
@@ -30,10 +30,7 @@ class RunClips:
     """A finished run's clips by utterance id; None for one that failed or was rejected."""
 
     def __init__(self, uri: str) -> None:
-        store = open_store(uri)
-        if not store.exists("_SUCCESS"):
-            raise RunConflictError(f"{uri} is not finished; run it to its end before comparing it")
-        self._log = ShardLog(store)
+        self._log = ShardLog(complete_run(uri, "comparing"))
         self._commits: dict[str, Commit] = {}
         self.items: dict[str, Item] = {}
         for commit in self._log.commits():

@@ -93,14 +93,14 @@ def test_runs_that_do_not_compare_are_refused(tmp_path):
     other_text = write_run(f"{tmp_path}/c", [ROWS[0] | {"target_text": "Something else"}])
     with pytest.raises(ConfigError, match="the text of 'utt-1' is another there"):
         score_run(here, SEED, other=other_text)
-    with pytest.raises(RunConflictError, match="is not finished"):
+    with pytest.raises(RunConflictError, match="is not complete"):
         score_run(write_run(f"{tmp_path}/d", ROWS, whole=False), SEED)
 
 
 def test_the_ledger_command_refuses_what_is_not_whole(tmp_path, monkeypatch):
     run = write_run(f"{tmp_path}/run", ROWS, whole=False)
     monkeypatch.setattr("sys.argv", ["protocol_ledger", run])
-    with pytest.raises(RunConflictError, match="is not finished"):
+    with pytest.raises(RunConflictError, match="is not complete"):
         protocol_ledger.main()
 
 
