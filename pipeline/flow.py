@@ -26,13 +26,14 @@ import pyarrow as pa
 import ray
 from ray._private import ray_constants
 from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline import actors, tasks
 from pipeline.board import ProgressBoard
 from pipeline.config import ResourceConfig
 from pipeline.engine.device import shards_at_once
-from pipeline.errors import RowError, worker_error
+from pipeline.errors import EngineFatalError, RowError, worker_error
 from pipeline.plan import PlannedShard
 from pipeline.prompt_cache import PromptCache
 from pipeline.records import Row
@@ -337,6 +338,11 @@ def _through(dataset: Dataset, stages: Sequence[Stage], cluster: Cluster, run: R
 def _rows(dataset: Dataset) -> Iterator[Row]:
     try:
         yield from dataset.iter_rows()
+    except ExecutionTimeoutError as error:
+        hours = DataContext.get_current().execution_no_progress_timeout_s / 3600
+        raise EngineFatalError(
+            f"no shard has got on for {hours:g} hours: a worker hangs; run the same command again to go on"
+        ) from error
     except ray.exceptions.RayError as error:
         raise worker_error(str(error)) from error
 

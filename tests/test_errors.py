@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import CheckpointError, EngineFatalError, StorageError, worker_error
+from pipeline.errors import CheckpointError, EngineFatalError, StorageError, some_of, worker_error
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,9 @@ def test_worker_errors_are_read_from_tracebacks(text: str, kind: type[Exception]
     error = worker_error(text)
     assert type(error) is kind
     assert str(error).startswith(message)
+
+
+def test_the_first_names_and_how_many_more() -> None:
+    assert some_of([]) == ""
+    assert some_of("abcde") == "a, b, c, d, e"
+    assert some_of("abcdefg") == "a, b, c, d, e and 2 more"

@@ -143,7 +143,7 @@ def test_another_run_with_the_same_ids_is_refused(tmp_path: Path) -> None:
         write_run(str(tmp_path / name), [[result_row(i, audio=audio) for i in range(1, 6)]])
     out = str(tmp_path / "out")
     export_audio(str(tmp_path / "one"), out)
-    with pytest.raises(ConfigError, match=r"utt-1\.flac, utt-2\.flac, utt-3\.flac and 2 more with other"):
+    with pytest.raises(ConfigError, match=r"utt-1\.flac, .*, utt-5\.flac with other"):
         export_audio(str(tmp_path / "other"), out)
 
 

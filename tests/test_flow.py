@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -164,6 +165,22 @@ def test_our_errors_come_back_from_workers_as_they_were(cluster: flow.Cluster) -
     one = ray.data.from_items([{"shard": "a"}])
     with pytest.raises(StorageError, match=r"^s3://bucket/x: the store does not answer; check the endpoint$"):
         list(flow._rows(flow._through(one, [flow.Stage(Broken, (), 1)], cluster)))
+
+
+class Hangs:
+    def __call__(self, table: pa.Table) -> pa.Table:
+        time.sleep(600)
+        return table
+
+
+def test_a_worker_that_hangs_ends_the_run_as_a_dead_one_does(
+    cluster: flow.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows stay suspected: see attempts.py."""
+    monkeypatch.setattr(ray.data.DataContext.get_current(), "execution_no_progress_timeout_s", 15)
+    one = ray.data.from_items([{"shard": "a"}])
+    with pytest.raises(EngineFatalError, match="a worker hangs; run the same command again"):
+        list(flow._rows(flow._through(one, [flow.Stage(Hangs, (), 1)], cluster)))
 
 
 def test_ray_listens_on_loopback_only(cluster: flow.Cluster) -> None:
