@@ -27,6 +27,7 @@ from pipeline.command_options import (
 )
 from pipeline.config import RunConfig
 from pipeline.reported import reported
+from pipeline.telemetry import Telemetry
 from pipeline.views import say
 
 
@@ -46,6 +47,9 @@ def clone_voices(
     preflight = beforehand.check_manifest(manifest, config, console, format=format, strict=strict)
     planned = beforehand.all_planned(out, preflight)
     if planned and (done := beforehand.whole_already(out, console, until)) is not None:
+        if until == "finish":
+            beforehand.tell_readable_now(preflight.report, done, console)
+            Telemetry(config.resources.metrics_file).finished(done)
         return done
     say(console, "loading Ray and its libraries")
     from pipeline import steps  # Ray: seconds to import

@@ -31,8 +31,11 @@ from types import FrameType
 from typing import Any
 
 from pipeline.command_options import job_parser
-from pipeline.errors import printable
+from pipeline.commit import ShardLog
+from pipeline.errors import VoicemillError, printable
+from pipeline.plan import planned_shards
 from pipeline.reported import reported
+from pipeline.storage import open_store
 
 _LONGEST_WAIT_S = 300.0
 _LONGEST_SELECT_S = 3600.0  # it takes no infinity, and a clock may be set meanwhile
@@ -145,6 +148,18 @@ def _pause(signals: Signals, until: float, deadline: float) -> str:
     return "deadline" if time.time() >= deadline else ""
 
 
+def _how_far(out: str) -> dict[str, int | None]:
+    """The rows that are planned and those that are committed."""
+    try:
+        store = open_store(out)
+        shards, done = planned_shards(store), ShardLog(store).committed_shards()
+    except VoicemillError as error:
+        _say(f"cannot tell how far the run is: {error}")
+        return {"rows": None, "committed": None}
+    committed = sum(shard.rows for shard in shards if shard.name in done)
+    return {"rows": sum(shard.rows for shard in shards), "committed": committed}
+
+
 def _ended(code: int) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
@@ -174,7 +189,10 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """Raises SystemExit 2 with the usage."""
 
     def deadline(text: str) -> float:
-        return deadline_from(text, datetime.now())
+        try:
+            return deadline_from(text, datetime.now())
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r}: write 06:30 (local time) or 8h") from None
 
     def count(text: str) -> int:
         if (number := int(text)) < 1:
@@ -220,7 +238,8 @@ def main(given: Sequence[str] | None = None) -> int:
         "ended_by": night.ended_by,
         "attempts": night.codes,
         "seconds": round(time.monotonic() - began, 1),
-        **{name: night.summary.get(name) for name in ("rows", "ok", "failed", "rejected")},
+        **_how_far(options.out),
+        **{name: night.summary.get(name) for name in ("ok", "failed", "rejected")},
     }
     print(json.dumps(line), flush=True)
     return night.exit_code

@@ -19,7 +19,7 @@ from pipeline.engine.model_files import is_own
 from pipeline.errors import ManifestError
 from pipeline.identity import resolve_identity
 from pipeline.plan import PlannedShard, is_planned, remaining_shards
-from pipeline.preflight import Preflight
+from pipeline.preflight import Preflight, PreflightReport
 from pipeline.prompt_cache import cache_uri
 from pipeline.records import PLANNED_ROW, Row
 from pipeline.results import read_shard
@@ -129,6 +129,18 @@ def whole_already(
         return None
     say(console, f"{uri} is complete: nothing to do")
     return dict(json.loads(store.get("summary.json")))
+
+
+def tell_readable_now(report: PreflightReport, summary: dict[str, Any], console: Console) -> None:
+    """Where less is wrong with the manifest than a complete run has recorded: its rows are final."""
+    failures = summary["failures"]
+    recorded = sum(sum(failures.get(stage, {}).values()) for stage in ("check_request", "check_prompt"))
+    if recorded > report.bad_rows:
+        say(
+            console,
+            f"note: {many(recorded - report.bad_rows, 'row')} that failed in this run would pass the checks "
+            "now; results are final: to speak them, give them new ids, or use a new --out",
+        )
 
 
 def shards_to_pack(samples: ShardLog) -> list[PlannedShard]:

@@ -215,17 +215,24 @@ def export(
 
     Example: `voicemill export runs/demo --to dubbed/`
     """
+    from pipeline.errors import some_of
     from pipeline.export import export_audio
     from pipeline.run import read_run
-    from pipeline.views import say
+    from pipeline.views import many, say
 
     read_run(run_uri)
     report = export_audio(run_uri, to, overwrite=overwrite)
     before = f" ({report.unchanged} already there)" if report.unchanged else ""
     say(
         out_console,
-        f"{report.files} files in {to}{before}, {report.skipped} rows without audio; see metadata.jsonl",
+        f"{many(report.files, 'file')} in {to}{before}, {many(report.skipped, 'row')} without audio; see "
+        "metadata.jsonl",
     )
+    if report.stale:
+        say(
+            out_console,
+            f"not of this run, or not any more: {some_of(report.stale)}; delete what is withdrawn",
+        )
 
 
 @app.command()
@@ -282,13 +289,16 @@ def gc(
     """
     from pipeline.garbage import age_in_seconds, collect_garbage
     from pipeline.run import read_run
-    from pipeline.views import say
+    from pipeline.views import many, say
 
     read_run(run_uri)
     keys = collect_garbage(run_uri, age_in_seconds(older_than), delete=delete)
     for key in keys:
         say(out_console, key)
-    say(out_console, f"{len(keys)} objects {'deleted' if delete else 'to delete: add --delete'}")
+    if keys:
+        say(out_console, f"{many(len(keys), 'object')} {'deleted' if delete else 'to delete: add --delete'}")
+    else:
+        say(out_console, f"nothing is older than {older_than} that no result needs")
 
 
 for command in (narrate, redo, dub, synthesize, withdraw):

@@ -28,6 +28,7 @@ class ExportReport:
     files: int
     unchanged: int
     skipped: int
+    stale: tuple[str, ...] = ()  # FLAC files in the folder that are none of the run's, or not any more
 
 
 def export_audio(uri: str, destination_uri: str, *, overwrite: bool = False) -> ExportReport:
@@ -68,7 +69,8 @@ def export_audio(uri: str, destination_uri: str, *, overwrite: bool = False) -> 
         destination.delete(name)
     destination.put(LISTING, b"".join(line + b"\n" for line in listing))
     unchanged = sum(state == "same" for state in found.values())
-    return ExportReport(len(found), unchanged, skipped)
+    stale = tuple(key for key in destination.list() if key.endswith(".flac") and key not in found)
+    return ExportReport(len(found), unchanged, skipped, stale)
 
 
 def _shards(uri: str) -> Iterator[tuple[list[Row], int]]:

@@ -49,6 +49,18 @@ class Driver:
         return f"process {self.pid} on {self.host} (since {since})"
 
 
+def driver_of(store: Store) -> Driver | None:
+    """Who holds a run's lease, dead or alive. Raises RunConflictError for a damaged one."""
+    try:
+        return Driver(**json.loads(store.get(LEASE_KEY)))
+    except ObjectMissing:
+        return None
+    except (ValueError, TypeError) as error:
+        raise RunConflictError(
+            f"{store.uri}: {LEASE_KEY} is damaged; see that no driver is at work, and delete it"
+        ) from error
+
+
 def _this_driver() -> Driver:
     return Driver(
         uuid.uuid4().hex, socket.gethostname(), os.getpid(), _pid_namespace(), int(time.time()), heartbeats=0
@@ -60,9 +72,9 @@ class Lease:
 
     Raises RunBusyError at the start while another driver works on the run, unless it is to be taken
     over; a driver that shows no sign of life is taken over unasked, and `say` gets a line (not with
-    `presume_dead=False`: it may be asleep, and wake up). Raises
-    RunBusyError in the midst of the work, within one heartbeat, when another has taken over. In
-    another thread than the main one that is told at the end only, which does no harm.
+    `presume_dead=False`: it may be asleep, and wake up). Raises RunBusyError in the midst of the work,
+    within one heartbeat, when another has taken over. In another thread than the main one that is told at
+    the end only, which does no harm.
     """
 
     def __init__(
@@ -155,14 +167,7 @@ class Lease:
         return "" if holder is None else f" ({holder})"
 
     def _read(self) -> Driver | None:
-        try:
-            return Driver(**json.loads(self._store.get(LEASE_KEY)))
-        except ObjectMissing:
-            return None
-        except (ValueError, TypeError) as error:
-            raise RunConflictError(
-                f"{self._store.uri}: {LEASE_KEY} is damaged; see that no driver is at work, and delete it"
-            ) from error
+        return driver_of(self._store)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,8 +92,9 @@ def caches_of(run_uri: str) -> list[Store]:
     store = open_store(run_uri)
     noted = [store.get(key).decode() for key in store.list(_CACHES)]
     # the run may have moved together with what lies beside it
-    uris = [open_store(_beside(run_uri)).uri, *noted]
-    return [open_store(uri) for uri in dict.fromkeys(uris)]
+    stores = map(open_store, [_beside(run_uri), *noted])
+    # one folder may be spelled in two ways
+    return list({os.path.realpath(s.uri) if s.local_path("x") else s.uri: s for s in stores}.values())
 
 
 def _table_of(prompt: SpeakerPrompt) -> pa.Table:

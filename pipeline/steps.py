@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -76,7 +77,13 @@ def session(
         check_parts(config)
     with Lease(open_store(uri), take_over=take_over, say=lambda line: say(console, line)):
         telemetry = Telemetry(config.resources.metrics_file)
-        say(console, "starting Ray and its workers")
+        address = os.environ.get("RAY_ADDRESS")
+        say(
+            console,
+            f"connecting to the Ray cluster at {address} (RAY_ADDRESS)"
+            if address
+            else "starting Ray and its workers",
+        )
         cluster = flow.start_ray(config.resources)
         try:
             run = open_run(uri, config, _on_devices(identity, config, cluster), manifest_uri)

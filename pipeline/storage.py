@@ -12,6 +12,7 @@ import errno
 import functools
 import io
 import os
+import re
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -53,6 +54,7 @@ _OPERATION_S = 600
 _FILE_S = 6 * 3600  # gigabytes over a slow line
 _CREATE_ATTEMPTS = 3
 _READ_AHEAD_BYTES = 2**20  # s3fs would fetch 50 MiB around every small read
+_MISSING_SLASH = re.compile(r"(?:s3a?|gs|gcs|az|abfs|https?|file):/?[^/]", re.IGNORECASE)
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"}
 _SINGLE_PUT_BYTES = 5 * 2**30  # the largest object that one PUT may write
 
@@ -279,6 +281,8 @@ def open_store(uri: str) -> Store:
     Raises ConfigError for anything else.
     """
     scheme, rest = uris.split_uri(uri)
+    if _MISSING_SLASH.match(uri):
+        raise ConfigError(f"{shown(uri)!r} lacks a slash; write s3://bucket/..., or ./ before a folder")
     if rest and uris.is_local(uri) and "::" not in uri and "\0" not in uri:
         return LocalStore(uris.local_path(uri))
     if scheme == "s3" and uris.is_bucket_path(rest.rstrip("/")):
@@ -346,7 +350,8 @@ def _connected(scheme: str, pid: int) -> Any:
         filesystem = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError:
         extra = _EXTRAS[scheme]
-        raise ConfigError(f"{scheme}:// needs the extra {extra}: pip install 'voicemill[{extra}]'") from None
+        ways = f"uv sync --extra {extra}, or pip install 'voicemill[{extra}]'"
+        raise ConfigError(f"{scheme}:// needs the extra {extra}: {ways}") from None
     if scheme == "s3":
         filesystem.retries = _S3_BODY_ATTEMPTS
     return filesystem

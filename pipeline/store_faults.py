@@ -46,6 +46,8 @@ def reported(uri: str, at: T) -> Iterator[T]:
 def _advice(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in _FULL:
         return "make room there, then run the same command again"
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):  # botocore's
+        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
     return "see that it can be reached, run again"
 
 

@@ -15,6 +15,7 @@ from pipeline.commit import ShardLog
 from pipeline.config import RunConfig
 from pipeline.engine.embedded import note_of
 from pipeline.errors import ConfigError, printable
+from pipeline.lease import driver_of
 from pipeline.metrics.normalizers import RATE_OF, unit_of
 from pipeline.plan import planned_shards
 from pipeline.preflight import PreflightReport
@@ -172,7 +173,7 @@ def print_status(console: Console, uri: str) -> None:
     shards = planned_shards(store)
     commits = list(ShardLog(store).commits())
     packed = ShardLog(store, prefix="samples").committed_shards()
-    identity = record["identity"]
+    identity, complete, driver = record["identity"], store.exists("_SUCCESS"), driver_of(store)
     failed = sum(commit.extra["failed"] for commit in commits)
     rejected = sum(commit.extra.get("rejected", 0) for commit in commits)
     packs = f"{len(packed)} packed, " if identity["task"] == "speak" else ""
@@ -187,7 +188,8 @@ def print_status(console: Console, uri: str) -> None:
         ("rows", f"{sum(s.rows for s in shards)} planned, {sum(c.rows for c in commits)} committed"),
         ("failed", f"{failed}{_by_code(_failure_codes(uri) if failed else {})}"),
         ("rejected", str(rejected)),
-        ("complete", "yes" if store.exists("_SUCCESS") else "no: run the same command again"),
+        ("driver", f"{driver} (or it died and has not been replaced)" if driver else "none"),
+        ("complete", "yes" if complete else "no" if driver else "no: run the same command again"),
     ]
     _print_facts(console, lines)
 

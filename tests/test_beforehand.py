@@ -19,6 +19,7 @@ from pipeline.beforehand import (
     check_manifest,
     refuse_conflicts,
     rows_to_score,
+    tell_readable_now,
     whole_already,
 )
 from pipeline.config import RunConfig, load_config
@@ -33,7 +34,7 @@ from pipeline.stages.pack_result import pack_results
 
 VOICE = Path(__file__).parents[1] / "manifests" / "voices" / "slt-1.flac"
 CONFIG = RunConfig()
-SUMMARY = {"rows": 2, "failed": 1, "made": "by hand"}
+SUMMARY = {"ok": 1, "failed": 1, "rejected": 0, "failures": {"check_prompt": {"uri_not_found": 1}}}
 
 
 def manifest_row(name: str, ref: object = VOICE, text: str = "Good evening.") -> dict[str, str]:
@@ -86,6 +87,20 @@ def test_a_whole_run_has_nothing_to_do_and_says_so(whole: Whole) -> None:
     assert whole.again(until="samples") == {"rows": 2, "failed": 1}
     assert "is packed: nothing to do" in whole.printed
     assert {path: path.stat().st_mtime_ns for path in Path(whole.run.uri).rglob("*")} == before
+
+
+def test_a_row_that_would_pass_now_is_told_that_its_result_is_final(whole: Whole) -> None:
+    report = Preflight(whole.manifest, CONFIG).report  # nothing was looked at: none is bad
+    console = Console(file=io.StringIO(), width=200)
+    tell_readable_now(
+        report, {"failures": {"check_prompt": {"uri_not_found": 2}, "speak": {"x": 1}}}, console
+    )
+    assert console.file.getvalue() == (  # type: ignore[attr-defined]
+        "note: 2 rows that failed in this run would pass the checks now; results are final: to speak them, give "
+        "them new ids, or use a new --out\n"
+    )
+    tell_readable_now(report, {"failures": {"speak": {"x": 1}}}, quiet := Console(file=io.StringIO()))
+    assert quiet.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
 def test_the_same_in_another_order_is_whole_and_a_row_more_is_not(whole: Whole) -> None:

@@ -147,6 +147,16 @@ def test_another_run_with_the_same_ids_is_refused(tmp_path: Path) -> None:
         export_audio(str(tmp_path / "other"), out)
 
 
+def test_files_of_rows_that_have_gone_are_named(tmp_path: Path) -> None:
+    """A voice was withdrawn from the run after it was exported."""
+    write_run(str(tmp_path / "run"), [[result_row(1), result_row(2)]])
+    write_run(str(tmp_path / "after"), [[result_row(2)]])
+    out = str(tmp_path / "out")
+    export_audio(str(tmp_path / "run"), out)
+    assert export_audio(str(tmp_path / "after"), out, overwrite=True).stale == ("utt-1.flac",)
+    assert (tmp_path / "out" / "utt-1.flac").exists()  # it may be anybody's
+
+
 def test_ids_that_are_no_file_names_are_refused(tmp_path: Path) -> None:
     write_run(str(tmp_path / "run"), [[result_row(1, utterance_id="../x")]])
     with pytest.raises(StorageError, match="not a safe file name"):

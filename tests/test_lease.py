@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import lease
 from pipeline.errors import RunBusyError, RunConflictError, StorageError
-from pipeline.lease import LEASE_KEY, Driver, Lease
+from pipeline.lease import LEASE_KEY, Driver, Lease, driver_of
 from pipeline.storage import Store, open_store
 
 
@@ -46,6 +46,12 @@ def test_it_is_held_and_released(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), held(store):
         raise ZeroDivisionError
     assert list(store.list()) == [], "released after an error, too"
+
+
+def test_who_holds_it_can_be_asked(store: Store) -> None:
+    assert driver_of(store) is None
+    with held(store):
+        assert str(driver_of(store)).startswith(f"process {os.getpid()} on ")
 
 
 def test_a_second_driver_is_told_who_works_on_it_and_what_to_do(store: Store) -> None:

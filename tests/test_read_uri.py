@@ -176,7 +176,7 @@ def test_a_store_whose_package_is_missing_names_its_extra(
 
     monkeypatch.setattr(fsspec, "filesystem", missing)
     storage._connected.cache_clear()
-    said = rf"needs the extra {extra}: pip install 'voicemill\[{extra}\]'"
+    said = rf"needs the extra {extra}: uv sync --extra {extra}, or pip install 'voicemill\[{extra}\]'"
     with pytest.raises(RowError, match=said) as fault:  # of a row: others need no such package
         read_uri(uri, 10)
     assert fault.value.code == "uri_unreachable"

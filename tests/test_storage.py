@@ -213,6 +213,12 @@ def test_roots_that_cannot_hold_a_run_are_refused(uri: str) -> None:
         open_store(uri)
 
 
+@pytest.mark.parametrize("uri", ["s3:/bucket/run", "s3:bucket", "S3:/b/r", "gs:/b", "https:/host/x"])
+def test_a_uri_that_lacks_a_slash_is_no_folder(uri: str) -> None:
+    with pytest.raises(ConfigError, match="lacks a slash; write s3://bucket"):
+        open_store(uri)
+
+
 def test_the_bucket_itself_can_be_a_root(s3: str) -> None:
     open_store(s3).put("a", b"1")
     open_store(f"{s3}/.cache/").put("a", b"2")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pytest
 from rich.console import Console
 from test_beforehand import Whole, whole
 
+from pipeline.lease import Lease
 from pipeline.metrics.aggregate import summarise
 from pipeline.records import Row
 from pipeline.results import read_results
@@ -28,6 +30,17 @@ def test_status_counts_failures_by_code(whole: Whole) -> None:
     shown = console()
     print_status(shown, whole.run.uri)
     assert "failed       1 (uri_not_found 1)" in printed(shown)
+    assert "complete     yes" in printed(shown)
+
+
+def test_status_sends_nobody_to_a_run_that_a_driver_works_on(whole: Whole) -> None:
+    whole.run.store.delete("_SUCCESS")
+    print_status(shown := console(), whole.run.uri)
+    assert "complete     no: run the same command again" in printed(shown)
+    with Lease(whole.run.store, take_over=False, say=print):
+        print_status(shown := console(), whole.run.uri)
+    assert "complete     no" in printed(shown)
+    assert any(line.startswith(f"driver       process {os.getpid()} on ") for line in printed(shown))
 
 
 def test_facts_are_neither_wrapped_nor_padded(whole: Whole) -> None:

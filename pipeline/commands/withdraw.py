@@ -55,7 +55,12 @@ def withdraw(
         say(console, key)
     what = f"{sum(found.shards.values())} rows in {len(found.shards)} objects, {len(found.files)} files and "
     what += f"{len(found.voices)} cached voices"
-    say(console, f"{what} {'removed' if delete else 'to remove: add --delete'}")
+    if not (found.shards or found.files or found.voices):
+        say(console, "nothing is held of these consent ids: removed before, or no row of this run names them")
+    else:
+        say(console, f"{what} {'removed' if delete else 'to remove: add --delete'}")
+    if delete:
+        say(console, "not touched: exports, other runs, backups, and what SECURITY.md names besides")
     if found.shared:
         say(console, f"{found.shared} voices stay in the cache: rows under other consents use them too")
     if found.unspoken:

@@ -193,6 +193,7 @@ def test_a_real_run_killed_midway_ends_whole(tmp_path: Path) -> None:
         "ended_by": "done",
         "attempts": [-9, 0],
         "rows": 12,
+        "committed": 12,
         "ok": 12,
         "failed": 0,
         "rejected": 0,
@@ -213,6 +214,7 @@ def test_sigterm_stops_a_real_run_cleanly_and_it_goes_on_the_next_night(tmp_path
     line = json.loads(said.splitlines()[-1])
     # 3 is the run's own word: it was stopped, not killed
     assert (supervisor.returncode, line["ended_by"], line["attempts"]) == (3, "SIGTERM", [3])
+    assert (line["rows"], line["ok"]) == (4, None)
     assert "the same command resumes from here" in errors
     # what it had in hand is not taken for what ended its workers
     assert len(list((out / "attempts" / "stopped").iterdir())) == 1
