@@ -212,10 +212,10 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         dest="assignments",
         help="one setting; may be repeated",
     )
-    parser.add_argument("--attempts", type=count, default=5, help="how often the run is begun, at most")
+    parser.add_argument("--attempts", type=count, default=5, help="maximum number of attempts")
     parser.add_argument("--deadline", type=deadline, help="06:30, or 8h from now")
     parser.add_argument("--wait", type=seconds_from, default="10s", help="before the second attempt; doubles")
-    parser.add_argument("--grace", type=seconds_from, default="60s", help="for a run that is to stop")
+    parser.add_argument("--grace", type=seconds_from, default="60s", help="time to stop before it is killed")
     return parser.parse_args(given)
 
 
