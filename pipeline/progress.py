@@ -158,13 +158,13 @@ def live_table(views: list[StageView]) -> Table:
 
 
 def plain_line(views: list[StageView]) -> str:
-    return (
-        "  ".join(
-            f"{view.title} {view.rows}/{view.total}" + (f" ({view.failed} failed)" if view.failed else "")
-            for view in views
-        )
-        + f"  [{duration(views[-1].elapsed_s)}, left {views[-1].left}]"
+    last = views[-1]
+    ahead = {"-": "", "done": ", done"}.get(last.left, f", {last.left} left")
+    stages = (
+        f"{view.title} {view.rows}/{view.total}" + (f" ({view.failed} failed)" if view.failed else "")
+        for view in views
     )
+    return f"{'  '.join(stages)}  [{duration(last.elapsed_s)}{ahead}]"
 
 
 def duration(seconds: float) -> str:

@@ -74,4 +74,6 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch)
 
 def test_plain_line_names_the_last_stage_s_time_left() -> None:
     views = [StageView("generate", 4, 4, 0, 1.0, 10.0), StageView("commit", 2, 4, 0, 1.0, 10.0, 7.0)]
-    assert plain_line(views).endswith("[10 s, left 7 s]")
+    assert plain_line(views).endswith("commit 2/4  [10 s, 7 s left]")
+    assert plain_line(views[:1]).endswith("generate 4/4  [10 s, done]")
+    assert plain_line([StageView("generate", 0, 4, 0, 0.0, 10.0)]) == "generate 0/4  [10 s]"
