@@ -47,7 +47,20 @@ def settings_of(
         toml = None if config is None else config.read_bytes()
     except OSError as error:
         raise ConfigError(f"--config {config}: {error.strerror}") from error
-    return load_config(toml, assignments or [], over)
+    try:
+        return load_config(toml, assignments or [], over)
+    except ConfigError as error:
+        where = f"--config {config}: " if toml is not None and _is_faulty(toml, over) else ""
+        raise ConfigError(f"{where}{error}") from None
+
+
+def _is_faulty(toml: bytes, over: RunConfig | None) -> bool:
+    """Whether it is the file, and not an assignment beside it."""
+    try:
+        load_config(toml, [], over)
+    except ConfigError:
+        return True
+    return False
 
 
 def resources_over(

@@ -10,7 +10,9 @@ import pytest
 
 from jobs import clone_voices as job
 from pipeline import cli
+from pipeline.command_options import settings_of
 from pipeline.config import RunConfig, load_config
+from pipeline.errors import ConfigError
 from pipeline.prompt_cache import cache_uri
 from pipeline.reported import reported
 from pipeline.storage import open_store
@@ -94,3 +96,14 @@ def test_ctrl_c_stays_one_in_a_job_of_its_own(
     monkeypatch.setattr(sys, "argv", ["clone_voices", "m.csv", "out"])
     assert reported(job.main) == 3
     assert capfd.readouterr().err.splitlines()[-1] == "voicemill: stopped; the same command resumes from here"
+
+
+def test_a_fault_in_a_job_file_is_said_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text("[output]\nshard_row = 3\n")
+    with pytest.raises(ConfigError, match=r"^--config .*job\.toml: unknown setting output\.shard_row"):
+        settings_of(path, ["model.slots=2"])
+    path.write_text("[output]\nshard_rows = 3\n")
+    with pytest.raises(ConfigError, match=r"^unknown setting output\.shard_row"):
+        settings_of(path, ["output.shard_row=2"])
+    assert settings_of(path, ["model.slots=2"]).output.shard_rows == 3
