@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.config import RunConfig
 from pipeline.errors import StorageError
 from pipeline.records import SpeakerPrompt, array_of, bytes_of
-from pipeline.run import Run
+from pipeline.run import Run, config_of_run
 from pipeline.storage import ObjectMissing, Store, open_store
 from pipeline.uris import parent_uri
 
@@ -88,11 +88,12 @@ def open_cache(run: Run, encoders: str) -> PromptCache:
 
 
 def caches_of(run_uri: str) -> list[Store]:
-    """Every cache that a run's sessions have used. Raises StorageError."""
+    """Every cache that a run's sessions have used. Raises RunConflictError where there is no run."""
+    recorded = cache_uri(run_uri, config_of_run(run_uri))  # all that runs had before caches were noted
     store = open_store(run_uri)
     noted = [store.get(key).decode() for key in store.list(_CACHES)]
     # the run may have moved together with what lies beside it
-    stores = map(open_store, [_beside(run_uri), *noted])
+    stores = map(open_store, [recorded, _beside(run_uri), *noted])
     # one folder may be spelled in two ways
     return list({os.path.realpath(s.uri) if s.local_path("x") else s.uri: s for s in stores}.values())
 

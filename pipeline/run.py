@@ -9,7 +9,7 @@ rejected/data, commit the best takes of rows that never passed, where the job sa
 audio/                optional, one file per utterance
 attempts/             what was begun and has not ended, until the run is whole (attempts.py)
 summary.json          counts and aggregates
-caches/              which caches of encoded voices its sessions have used (prompt_cache.py)
+caches/               which caches of encoded voices its sessions have used (prompt_cache.py)
 driver.json           who works on it now (lease.py)
 engine.json           how many slots its engines have; created once (run_engine.py)
 _SUCCESS              written last

@@ -72,6 +72,21 @@ def test_voices_go_from_every_cache_that_a_session_has_used(run: Store, tmp_path
     assert list(other.list()) == []
 
 
+def test_where_there_is_no_run_nothing_is_said_to_be_gone(tmp_path: Path) -> None:
+    with pytest.raises(RunConflictError, match="holds no run"):
+        run_command(str(tmp_path / "mistyped"), "--consent-id", "c-2", "--delete")
+
+
+def test_a_cache_that_only_run_json_names_is_found(run: Store, tmp_path: Path) -> None:
+    """Of a run that was made before caches were noted."""
+    record = json.loads(run.get("run.json"))
+    record["resources"]["prompt_cache"] = str(tmp_path / "theirs")
+    run.put("run.json", json.dumps(record).encode())
+    key = next(key for key in open_store(str(tmp_path / ".prompt-cache")).list() if "p2" in key)
+    open_store(str(tmp_path / "theirs")).put(key, b"the voice once more")
+    assert f"{tmp_path}/theirs/{key}" in run_command(run.uri, "--consent-id", "c-2")
+
+
 def test_a_silent_driver_is_taken_over_only_if_asked(run: Store, tmp_path: Path) -> None:
     lease = {"id": "x", "host": "gone", "pid": 7, "pid_namespace": "", "since_unix_s": 0, "heartbeats": 9}
     run.put("driver.json", json.dumps(lease).encode())
