@@ -9,13 +9,12 @@ last column is a recording, that is what the transcriber makes of real speech.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from pipeline import beforehand
-from pipeline.command_options import job_parser, settings_of
+from pipeline.command_options import add_run_options, job_parser, settings_of
 from pipeline.config import RunConfig
 from pipeline.metrics.protocols import protocol_named
 from pipeline.report.protocol_account import account_for
@@ -52,11 +51,7 @@ def score_audio(
 def main() -> int:
     parser = job_parser("score_audio", __doc__)
     parser.add_argument("source", help="a manifest with an `audio` column, or a finished run")
-    parser.add_argument("out", help="run folder: a path or URI; reuse the same folder to resume")
-    parser.add_argument(
-        "settings", nargs="*", metavar="section.key=value", help="settings over the job file's"
-    )
-    parser.add_argument("--config", type=Path, metavar="JOB.toml", help="job file; see `voicemill settings`")
+    add_run_options(parser)
     parser.add_argument("--protocol", help="also score under this protocol, such as seed-tts-eval/en")
     given = parser.parse_intermixed_args()
     config, console = settings_of(given.config, given.settings), Console()

@@ -13,13 +13,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from pipeline import beforehand
-from pipeline.command_options import job_parser, settings_of
+from pipeline.command_options import add_run_options, job_parser, settings_of
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.metrics.protocols import Protocol, protocol_named
@@ -84,11 +83,7 @@ def refuse_deaf(config: RunConfig, protocol: Protocol) -> None:
 def main() -> int:
     parser = job_parser("seed_tts_eval", __doc__)
     parser.add_argument("meta_lst", help="lines of utt|prompt_text|prompt_wav|infer_text")
-    parser.add_argument("out", help="run folder: a path or URI; reuse the same folder to resume")
-    parser.add_argument(
-        "settings", nargs="*", metavar="section.key=value", help="settings over the job file's"
-    )
-    parser.add_argument("--config", type=Path, metavar="JOB.toml", help="job file; see `voicemill settings`")
+    add_run_options(parser)
     parser.add_argument(
         "--protocol", default="seed-tts-eval", help="a family of protocols, or one with its language: f5/en"
     )

@@ -87,6 +87,15 @@ def job_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m jobs.{name}", description=doc, formatter_class=_JobHelp)
 
 
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """OUT, settings and --config, of jobs that make a run."""
+    parser.add_argument("out", help="run folder: a path or URI; reuse the same folder to resume")
+    parser.add_argument(
+        "settings", nargs="*", metavar="section.key=value", help="settings over the job file's"
+    )
+    parser.add_argument("--config", type=Path, metavar="JOB.toml", help="job file; see `voicemill settings`")
+
+
 def run_alone(command: Callable[..., None]) -> int:
     """A command as a program of its own, `python -m jobs.NAME`; its exit code."""
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)

@@ -130,20 +130,25 @@ def test_what_is_free_changes_no_number_of_slots():
     assert free_bytes(device) >= free
 
 
-def test_admission_waits_for_nothing_that_the_gpu_has_in_hand(checkpoint_on, items):
-    """torch itself says where it would wait. Whisper's features are computed beforehand, with the voices."""
-    checkpoint = checkpoint_on("cuda", torch.bfloat16)
-    engine = ContinuousEngine(checkpoint, num_slots=8)
-    expected = codes_of(engine, items[:8])
-    # pinned memory of each size is had once
-    for item in items[:8]:
-        engine.add(item)
+def admit_without_waiting(engine: ContinuousEngine) -> None:
+    """torch itself says where it would wait."""
     torch.cuda.set_sync_debug_mode("error")
     try:
         with torch.inference_mode():
             engine._admit()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_admission_waits_for_nothing_that_the_gpu_has_in_hand(checkpoint_on, items):
+    """Whisper's features are computed beforehand, with the voices."""
+    checkpoint = checkpoint_on("cuda", torch.bfloat16)
+    engine = ContinuousEngine(checkpoint, num_slots=8)
+    expected = codes_of(engine, items[:8])
+    # pinned memory of each size is had once
+    for item in items[:8]:
+        engine.add(item)
+    admit_without_waiting(engine)
     spoken = [codes for _ in range(10_000) if engine.busy for _, codes in engine.advance()]
     assert {row.utterance_id: (row.codes.tolist(), row.finish_reason) for row in spoken} == expected
 
@@ -154,12 +159,7 @@ def test_a_voice_without_whisper_is_admitted_without_waiting_too(items):
     voice = SpeakerPrompt("v", "", items[0].sample.audio_ids_concat, np.zeros(0, np.int16), 1.0, None)
     request = SynthesisRequest(0, "u", "voice.flac", None, TEXTS[0], "en", 0)
     engine.add(GenerationItem("u", packed.pack(request, voice, max_new_frames=20), seed=0))
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        with torch.inference_mode():
-            engine._admit()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    admit_without_waiting(engine)
 
 
 def test_a_full_card_is_a_device_fault():
